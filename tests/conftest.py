@@ -1,0 +1,42 @@
+"""What every test stands on: nobody's own folders, no settings from outside, real data where there is some."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_FOLDERS = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "YOLO_CONFIG_DIR", "MPLCONFIGDIR")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Caches and settings of this session and its subprocesses go to folders of its own.
+
+    Before collection: some libraries look for their folders when they are imported.
+    """
+    home = Path(tempfile.mkdtemp(prefix="yolotrack-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    for variable in _FOLDERS:
+        (home / variable.lower()).mkdir()
+        os.environ[variable] = str(home / variable.lower())
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of whoever runs the tests sets nothing."""
+    for name in list(os.environ):
+        if name.upper().startswith("YOLOTRACK_") and name != "YOLOTRACK_REAL_DATA":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real videos, weights and sequences; a test that needs it is skipped where it is absent."""
+    folder = Path(os.environ.get("YOLOTRACK_REAL_DATA") or _REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; YOLOTRACK_REAL_DATA names its folder")
+    return folder

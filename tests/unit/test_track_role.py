@@ -1,0 +1,457 @@
+"""track over the embedded broker, with the real store and trackers: the same table, whatever happens on the way."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from tests.support.brokers import left_in, note, number_in, read_until
+from tests.support.runs import FailingBroker, WatchedStore, dump, found, lost, make_run, messages_of
+from tests.support.waiting import Background, no_thread_left, wait_until
+from yolotrack.broker.base import LogReader, tracks_log
+from yolotrack.broker.memory import MemoryBroker
+from yolotrack.config import DatabaseSettings, TrackerSettings
+from yolotrack.errors import BrokerError, Fenced, ModelMismatch, StoreError
+from yolotrack.model import FrameTracks, Ledger, Message, Outcome, Run, RunEnded, RunStarted, RunStatus
+from yolotrack.roles.track import TrackRole
+from yolotrack.store.base import Store
+from yolotrack.store.sql import open_store
+from yolotrack.vision.tracker import open_tracker
+
+pytestmark = pytest.mark.timeout(60)
+
+SHARD = "detections.0"
+COUNT = 80
+GONE = (0, 17, 18, 60, 79)
+"""Frames of the standard run that are lost."""
+
+OpenStore = Callable[[str], Store]
+
+
+@pytest.fixture(autouse=True)
+def every_thread_ends() -> Iterator[None]:
+    with no_thread_left():
+        yield
+
+
+@pytest.fixture
+def store_at(tmp_path: Path) -> Iterator[OpenStore]:
+    """Opens databases by name."""
+    opened: list[Store] = []
+
+    def open_one(name: str) -> Store:
+        opened.append(open_store(DatabaseSettings(url=f"sqlite:///{tmp_path / name}.db")))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(store_at: OpenStore) -> Store:
+    return store_at("tracks")
+
+
+@pytest.fixture
+def broker() -> Iterator[MemoryBroker]:
+    opened = MemoryBroker(capacity=4096, retain=4096)
+    yield opened
+    opened.close()
+
+
+def make_role(broker: MemoryBroker, store: Any, frames: int = 8, seconds: float = 1000.0) -> TrackRole:
+    def tracker(run: Run):
+        return open_tracker(TrackerSettings(name="bytetrack"), run.rate)
+
+    return TrackRole(broker, store, tracker, commit_frames=frames, commit_seconds=seconds)
+
+
+class Tracking:
+    """The track role at work."""
+
+    def __init__(self, broker: MemoryBroker, store: Any, **batching: Any) -> None:
+        self._stop = Event()
+        role = make_role(broker, store, **batching)
+        self._call = Background(lambda: role.run(SHARD, self._stop))
+
+    def end(self) -> None:
+        """Stop it; raises what it raises."""
+        self._stop.set()
+        self.join()
+
+    def join(self) -> None:
+        self._call.result(30)
+
+
+def send(broker: MemoryBroker, messages: Sequence[Message]) -> None:
+    for message in messages:
+        broker.publish(SHARD, message)
+
+
+def track_all(broker: MemoryBroker, store: Any, messages: Sequence[Message], **batching: Any) -> None:
+    """Track what ends with as many runs as begin in `messages`."""
+    runs = [message.run for message in messages if isinstance(message, RunStarted)]
+    send(broker, messages)
+    tracking = Tracking(broker, store, **batching)
+    for run in {run.run_id: run for run in runs}.values():
+        wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
+    tracking.end()
+
+
+def wait_for_end(log: LogReader, run: Run) -> None:
+    for message in log:
+        if isinstance(message, RunEnded) and message.run_id == run.run_id:
+            break
+    log.close()
+
+
+def published_tracks(broker: MemoryBroker, run: Run) -> list[int]:
+    """The indexes on the run's tracks log, as they came."""
+    found = []
+    for message in broker.read(tracks_log(run.stream), "start"):
+        if message is None:
+            return found
+        if isinstance(message, FrameTracks) and message.run_id == run.run_id:
+            found.append(message.index)
+    return found
+
+
+def reference(store_at: OpenStore, run: Run, messages: Sequence[Message]) -> dict[str, Any]:
+    """What one worker makes of the messages when nothing happens."""
+    broker, store = MemoryBroker(capacity=4096, retain=4096), store_at(f"reference-{run.run_id}")
+    track_all(broker, store, messages)
+    broker.close()
+    return dump(store, run)
+
+
+def standard(run: Run) -> list[Message]:
+    return messages_of(run, COUNT, GONE)
+
+
+# One run
+
+
+def test_a_run_becomes_rows_tracks_and_an_end(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    track_all(broker, store, standard(run))
+    table = dump(store, run)
+    assert table["ledger"] == Ledger(published=COUNT, tracked=COUNT - len(GONE), failed=len(GONE), dropped=0)
+    assert table["status"] is RunStatus.COMPLETE
+    assert table["model"] == ("model", "d1g357", "bytetrack")
+    assert [row[0] for row in table["lost"]] == list(GONE)
+    assert [row[2] for row in table["lost"]] == [f"reason {index}" for index in GONE]
+    ids = [row[0] for row in table["tracks"]]
+    assert ids == list(range(1, len(ids) + 1)), "dense from 1"
+    assert len(ids) >= 3
+    assert not {row[0] for row in table["observations"]} & set(GONE)
+    assert published_tracks(broker, run) == list(range(COUNT)), "every frame, once, in order"
+    assert left_in(broker, SHARD) == [], "and every message is answered"
+
+
+def test_dropped_frames_are_told_from_failed_ones(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    frames = [lost(run, 0, Outcome.DROPPED), found(run, 1), lost(run, 2), lost(run, 3, Outcome.DROPPED)]
+    track_all(broker, store, [RunStarted(run), *frames, RunEnded(run.run_id, run.stream, 4, RunStatus.INTERRUPTED)])
+    table = dump(store, run)
+    assert table["ledger"] == Ledger(published=4, tracked=1, failed=1, dropped=2)
+    assert table["status"] is RunStatus.INTERRUPTED
+
+
+def test_a_run_without_frames_ends(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    track_all(broker, store, messages_of(run, 0))
+    assert dump(store, run)["ledger"] == Ledger(0, 0, 0, 0)
+    assert store.find_run(run.run_id).status is RunStatus.COMPLETE
+
+
+# Order, repeats, company
+
+
+def out_of_order(messages: Sequence[Message], places: float) -> list[Message]:
+    dice = random.Random(7)
+    return sorted(messages, key=lambda message: number_of(message) + dice.uniform(0, places))
+
+
+def number_of(message: Message) -> int:
+    return -1000 if isinstance(message, RunStarted) else number_in(message)
+
+
+def three_times(messages: Sequence[Message]) -> list[Message]:
+    return out_of_order([message for message in messages for _ in range(3)], 30)
+
+
+def end_first(messages: Sequence[Message]) -> list[Message]:
+    started, *frames, ended = messages
+    return [started, ended, *frames]
+
+
+def first_frame_last(messages: Sequence[Message]) -> list[Message]:
+    started, first, *rest = messages
+    return [started, *rest, first]
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [
+        lambda messages: out_of_order(messages, 50),
+        three_times,
+        end_first,
+        first_frame_last,
+        lambda messages: [*messages, *messages[1:]],
+    ],
+    ids=["shuffled by 50 places", "three times each", "the end first", "the first last", "all again after the end"],
+)
+def test_order_and_repeats_change_nothing(broker: MemoryBroker, store_at: OpenStore, disturb: Callable) -> None:
+    run, store = make_run(), store_at("disturbed")
+    messages = disturb(standard(run))
+    track_all(broker, store, messages)
+    assert dump(store, run) == reference(store_at, run, standard(run))
+    assert published_tracks(broker, run) == list(range(COUNT))
+
+
+def test_repeats_of_a_run_that_ended_are_answered(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    track_all(broker, store, standard(run))
+    before = dump(store, run)
+    again = standard(run)
+    random.Random(3).shuffle(again)
+    send(broker, [message for message in again if not isinstance(message, RunEnded)])
+    other = make_run("other")
+    track_all(broker, store, messages_of(other, 3))
+    assert left_in(broker, SHARD) == []
+    assert dump(store, run) == before
+
+
+def test_repeats_are_answered_while_nothing_new_comes(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    tracking = Tracking(broker, store)
+    send(broker, [RunStarted(run), *(found(run, index) for index in range(8))])
+    wait_until(lambda: published_tracks(broker, run) == list(range(8)), "the first frames to be tracked")
+    send(broker, [found(run, index) for index in range(8)])
+    other = make_run("other")
+    send(broker, messages_of(other, 1))
+    wait_for_end(broker.read(tracks_log("other"), "start"), other)
+    tracking.end()
+    assert left_in(broker, SHARD) == []
+
+
+def test_a_gap_may_be_long(broker: MemoryBroker, store: Store) -> None:
+    """A slow detector in live mode: the drops behind one frame arrive long before it."""
+    run, gap = make_run(), 700
+    dropped = [lost(run, index, Outcome.DROPPED) for index in range(1, gap)]
+    ended = RunEnded(run.run_id, run.stream, gap, RunStatus.COMPLETE)
+    tracking = Tracking(broker, store)
+    sending = Background(lambda: send(broker, [RunStarted(run), *dropped, found(run, 0), ended]))
+    wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
+    sending.result()
+    tracking.end()
+    assert dump(store, run)["ledger"] == Ledger(gap, 1, 0, gap - 1)
+
+
+def test_runs_on_one_shard_have_ids_of_their_own(broker: MemoryBroker, store_at: OpenStore) -> None:
+    store, runs = store_at("both"), (make_run("left"), make_run("right"))
+    left, right = (standard(run) for run in runs)
+    track_all(broker, store, [message for pair in zip(left, right, strict=True) for message in pair])
+    for run, messages in zip(runs, (left, right), strict=True):
+        assert dump(store, run) == reference(store_at, run, messages)
+        assert published_tracks(broker, run) == list(range(COUNT))
+
+
+def test_successive_runs_of_a_stream_begin_anew(broker: MemoryBroker, store_at: OpenStore) -> None:
+    store, runs = store_at("both"), (make_run(), make_run())
+    track_all(broker, store, [message for run in runs for message in standard(run)])
+    for run in runs:
+        assert dump(store, run) == reference(store_at, run, standard(run))
+
+
+# Batches
+
+
+def test_a_batch_holds_as_many_frames_as_configured(broker: MemoryBroker, store: Store) -> None:
+    watched = WatchedStore(store)
+    track_all(broker, watched, messages_of(make_run(), 20), frames=8)
+    assert [len(batch.frames) for batch in watched.batches] == [8, 8, 4]
+    assert [batch.checkpoint.next_index for batch in watched.batches] == [8, 16, 20]
+
+
+def test_a_batch_stays_small_when_a_gap_closes(broker: MemoryBroker, store: Store) -> None:
+    watched = WatchedStore(store)
+    track_all(broker, watched, first_frame_last(messages_of(make_run(), 20)), frames=8)
+    assert [len(batch.frames) for batch in watched.batches] == [8, 8, 4]
+
+
+def test_a_batch_waits_no_longer_than_configured(broker: MemoryBroker, store: Store) -> None:
+    watched = WatchedStore(store)
+    track_all(broker, watched, messages_of(make_run(), 10), frames=1000, seconds=1e-9)
+    assert [len(batch.frames) for batch in watched.batches] == [1] * 10
+
+
+def test_what_is_tracked_is_committed_when_nothing_comes(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    tracking = Tracking(broker, store, frames=1000)
+    send(broker, [RunStarted(run), *(found(run, index) for index in range(3))])
+    wait_until(lambda: published_tracks(broker, run) == [0, 1, 2], "an idle commit")
+    assert store.find_run(run.run_id).ledger == Ledger(3, 3, 0, 0)
+    tracking.end()
+
+
+def test_frames_that_wait_for_others_count_as_published(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    tracking = Tracking(broker, store)
+    send(broker, [RunStarted(run), *(found(run, index) for index in (0, 1, 5, 6))])
+    wait_until(lambda: published_tracks(broker, run) == [0, 1], "an idle commit")
+    ledger = store.find_run(run.run_id).ledger
+    assert ledger == Ledger(7, 2, 0, 0)
+    assert ledger.in_flight == 5
+    tracking.end()
+    assert left_in(broker, SHARD) == [(5, True), (6, True)]
+
+
+def test_stopping_commits_what_is_tracked(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    send(broker, [RunStarted(run), *(found(run, index) for index in range(5))])
+    stop = Event()
+    stop.set()
+    make_role(broker, store).run(SHARD, stop)
+    ledger = store.find_run(run.run_id).ledger
+    left = left_in(broker, SHARD)
+    assert ledger.tracked + len(left) == 5, "a frame is tracked, or comes again"
+
+
+# Failure and takeover
+
+
+def fail_at(number: int, error: Exception) -> Callable[[int], None]:
+    def fail(current: int) -> None:
+        if current == number:
+            raise error
+
+    return fail
+
+
+def test_nothing_is_answered_or_published_that_is_not_committed(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    send(broker, messages_of(run, 30))
+    tracking = Tracking(broker, WatchedStore(store, before=fail_at(1, StoreError("disk full"))))
+    with pytest.raises(StoreError, match="disk full"):
+        tracking.join()
+    assert published_tracks(broker, run) == list(range(8))
+    left = left_in(broker, SHARD)
+    assert [number for number, _ in left] == [*range(8, 30), 30]
+    assert [again for _, again in left][:8] == [True] * 8
+    assert store.find_run(run.run_id).ledger.tracked == 8
+
+
+def test_nothing_is_answered_that_is_not_published(store: Store) -> None:
+    run = make_run()
+
+    def before(topic: str, message: Message) -> None:
+        if topic == tracks_log(run.stream) and number_in(message) == 11:
+            raise BrokerError("no")
+
+    broker = FailingBroker(before)
+    send(broker, messages_of(run, 30))
+    with pytest.raises(BrokerError):
+        Tracking(broker, store).join()
+    assert published_tracks(broker, run) == list(range(11))
+    assert [number for number, _ in left_in(broker, SHARD)] == [*range(8, 30), 30]
+    broker.close()
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_a_successor_goes_on_as_if_nothing_had_happened(
+    broker: MemoryBroker, store_at: OpenStore, point: str, number: int
+) -> None:
+    """The first owner dies before or after a transaction, with its frames neither published nor answered."""
+    run, store = make_run(), store_at("taken over")
+    send(broker, out_of_order(standard(run), 20))
+    dying = WatchedStore(store, **{point: fail_at(number, StoreError("killed"))})
+    with pytest.raises(StoreError, match="killed"):
+        Tracking(broker, dying).join()
+    assert store.find_run(run.run_id).ledger.in_flight or number == 0
+    second = Tracking(broker, store)
+    wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
+    second.end()
+    assert dump(store, run) == reference(store_at, run, standard(run))
+    assert left_in(broker, SHARD) == []
+
+
+def test_dying_at_every_batch_changes_nothing(broker: MemoryBroker, store_at: OpenStore) -> None:
+    run, store = make_run(), store_at("taken over")
+    send(broker, standard(run))
+    deaths = 0
+    for _ in range(100):
+        try:
+            tracking = Tracking(broker, WatchedStore(store, after=fail_at(0, StoreError("killed"))))
+            tracking.join()
+        except StoreError:
+            deaths += 1
+        if store.find_run(run.run_id).ledger.in_flight == 0 and deaths >= COUNT // 8:
+            break
+    last = Tracking(broker, store)
+    wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
+    last.end()
+    assert deaths >= COUNT // 8
+    assert dump(store, run) == reference(store_at, run, standard(run))
+
+
+def test_an_owner_that_was_replaced_writes_nothing_more(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+
+    def replace(number: int) -> None:
+        if number == 1:
+            store.claim(run.run_id)
+
+    send(broker, messages_of(run, 30))
+    with pytest.raises(Fenced):
+        Tracking(broker, WatchedStore(store, before=replace)).join()
+    assert published_tracks(broker, run) == list(range(8))
+    assert [number for number, _ in left_in(broker, SHARD)] == [*range(8, 30), 30]
+    assert store.find_run(run.run_id).ledger.tracked == 8
+
+
+def test_a_run_holds_one_model(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    frames = [found(run, 0, digest="aaaa"), found(run, 1, digest="aaaa"), found(run, 2, digest="bbbb")]
+    send(broker, [RunStarted(run), *frames])
+    with pytest.raises(ModelMismatch, match=r"frame 2 of cam .*bbbb.* began with .*aaaa.*same weights"):
+        Tracking(broker, store, frames=1).join()
+    assert published_tracks(broker, run) == [0, 1]
+    assert [number for number, _ in left_in(broker, SHARD)] == [2]
+
+
+def test_a_run_holds_one_model_across_owners(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    first = Tracking(broker, store, frames=1)
+    send(broker, [RunStarted(run), found(run, 0, digest="aaaa")])
+    wait_until(lambda: published_tracks(broker, run) == [0], "the first frame")
+    first.end()
+    send(broker, [found(run, 1, digest="bbbb")])
+    with pytest.raises(ModelMismatch):
+        Tracking(broker, store).join()
+
+
+def test_messages_that_nobody_can_use_are_set_aside(broker: MemoryBroker, store: Store) -> None:
+    unknown, run = make_run("unknown"), make_run()
+    log_entry = FrameTracks("r", "s", 5, 0.0, run.started_at, Outcome.FAILED, found(run, 0).detections[:0])
+    send(broker, [found(unknown, 3), note("cam", 4), log_entry])
+    track_all(broker, store, messages_of(run, 3))
+    assert [number_in(message) for message, _ in broker.dead_letters] == [3, 4, 5]
+    assert left_in(broker, SHARD) == []
+    assert store.find_run(run.run_id).status is RunStatus.COMPLETE
+
+
+def test_reading_from_now_gets_frames_as_they_are_tracked(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    log = broker.read(tracks_log(run.stream), 0)
+    tracking = Tracking(broker, store)
+    send(broker, messages_of(run, 20))
+    assert read_until(log, lambda number: number == 19) == list(range(20))
+    tracking.end()

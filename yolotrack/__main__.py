@@ -1,0 +1,5 @@
+"""`python -m yolotrack` is `yolotrack`."""
+
+from yolotrack.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Messages between roles: `base` is the contract, `memory` one process, `rabbitmq` many."""

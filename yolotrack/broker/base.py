@@ -1,0 +1,195 @@
+"""The contract of a broker: queues that share work out, and logs that everybody reads whole.
+
+Topics are plain names, built here and nowhere else:
+
+    frames              a work queue: each message goes to one of the competing subscribers
+    suspects            a work queue of frames whose first worker vanished: tried alone, few times
+    dead                a work queue of what the broker or a role gave up on
+    quarantine          the newest of those that nothing could be made of, for people to look at
+    detections.<shard>  a shard: one active subscriber at a time, in publishing order
+    video.<stream>      a log of frames
+    tracks.<stream>     a log of outcomes and the ends of runs
+
+Delivery is at least once, ordered per topic and publisher. Declaring is idempotent and happens on first use.
+Every method may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+
+from yolotrack.model import Frame, Message
+
+FRAMES = "frames"
+SUSPECTS = "suspects"
+DEAD = "dead"
+QUARANTINE = "quarantine"
+
+Start: TypeAlias = Literal["start", "now"] | int
+"""Where to begin in a log: its oldest entry, what comes next, or a position as `LogReader.position` gives it."""
+
+
+def shard_topic(stream: str, shards: int) -> str:
+    """The shard that owns `stream`: `crc32(stream) % shards`, the same on every machine."""
+    return f"detections.{zlib.crc32(stream.encode()) % shards}"
+
+
+def video_log(stream: str) -> str:
+    """The log that carries the frames of `stream`."""
+    return f"video.{stream}"
+
+
+def tracks_log(stream: str) -> str:
+    """The log that carries the tracks of `stream`."""
+    return f"tracks.{stream}"
+
+
+def is_log(topic: str) -> bool:
+    """Whether a topic is a log rather than a queue."""
+    return topic.startswith(("video.", "tracks."))
+
+
+class Delivery(Protocol):
+    """One message in the hands of one subscriber. Exactly one of the three answers is given, from any thread."""
+
+    @property
+    def message(self) -> Message:
+        """What was published."""
+
+    @property
+    def redelivered(self) -> bool:
+        """True when an earlier subscriber had it and gave no answer."""
+
+    @property
+    def session(self) -> int:
+        """Grows when the broker took back what was unanswered, because a connection broke. Answers to deliveries
+        of an earlier session have no effect, and the messages come again."""
+
+    def ack(self) -> None:
+        """Done: never deliver it again."""
+
+    def reject(self) -> None:
+        """Not now: deliver it again, to anyone; dead-lettered when it came back too often."""
+
+    def dead_letter(self, reason: str) -> None:
+        """Never: set it aside with the reason."""
+
+
+class Subscription(Protocol):
+    """A share of a queue. Iterate it in one thread; close it from any."""
+
+    def __iter__(self) -> Iterator[Delivery | None]:
+        """Deliveries in order; None on an idle tick (at most 0.2 s apart). Ends after `close`.
+
+        At most `prefetch` deliveries are without an answer at any time.
+        """
+
+    def close(self) -> None:
+        """Stop. What has no answer yet goes back to the queue, marked redelivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class FramePlace:
+    """Which frame a message was about, when nothing else of it can be read."""
+
+    run_id: str
+    stream: str
+    index: int
+    media_time: float
+    captured_at: datetime
+
+
+class DeadLetter(Protocol):
+    """A message that was given up on. Exactly one of the two answers is given."""
+
+    @property
+    def place(self) -> FramePlace | None:
+        """The frame it was about; None when it was about none, or cannot be told."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was given up, in a few words."""
+
+    def ack(self) -> None:
+        """Dealt with."""
+
+    def quarantine(self) -> None:
+        """Keep it for people to look at; the newest are kept."""
+
+
+class DeadLetters(Protocol):
+    """A share of the dead-letter queue, one at a time. Iterate it in one thread; close it from any."""
+
+    def __iter__(self) -> Iterator[DeadLetter | None]:
+        """As a subscription."""
+
+    def close(self) -> None:
+        """As a subscription."""
+
+
+class Lease(Protocol):
+    """The right to feed a stream, until it is closed or its process dies."""
+
+    def close(self) -> None:
+        """Give it back; idempotent."""
+
+
+class LogReader(Protocol):
+    """One reader's own walk through a log. Iterate it in one thread; close it from any."""
+
+    @property
+    def position(self) -> int:
+        """Of the entry that comes next: where another reader would go on."""
+
+    def __iter__(self) -> Iterator[Message | None]:
+        """Entries in order, without repeats; None on an idle tick (at most 0.2 s apart). Ends after `close`."""
+
+    def close(self) -> None:
+        """Stop reading; the log and its other readers do not notice."""
+
+
+class Broker(Protocol):
+    """Carries messages. Publishing returns once the broker is responsible for the message, and blocks while it is full.
+
+    A blocked call ends with `BrokerClosed` when the broker closes.
+    """
+
+    def publish(self, topic: str, *messages: Message) -> None:
+        """To one queue, shard or log, in order; returns when the broker is responsible for all."""
+
+    def publish_frame(self, frame: Frame, *, detect: bool = True) -> None:
+        """Once, to the stream's video log and, with `detect`, to the work queue."""
+
+    def has_room(self) -> bool:
+        """False while as many frames wait for a detector as a live publisher lets pile up: it then skips detection."""
+
+    def wait_for_room(self, seconds: float) -> bool:
+        """Wait until the work queue takes another frame of an archive, at most so long; whether it does."""
+
+    def feed(self, stream: str) -> Lease:
+        """Become the one publisher of a stream; `StreamBusy` when there is another."""
+
+    def is_fed(self, stream: str) -> bool:
+        """Whether a publisher feeds it; True when in doubt."""
+
+    def frames_published(self, run_id: str, stream: str, since: datetime) -> int:
+        """How many frames of a run were published, once nobody feeds its stream any more.
+
+        `since` is a time before its newest frames were captured: it saves reading the whole log.
+        """
+
+    def subscribe(self, topic: str, prefetch: int) -> Subscription:
+        """A share of a queue, or of a shard once its active subscriber is gone."""
+
+    def dead_letters(self) -> DeadLetters:
+        """What was given up on, shared among all who ask."""
+
+    def read(self, log: str, start: Start) -> LogReader:
+        """A reader of its own. One that begins at "now" may miss entries when it is slow; the others miss none."""
+
+    def close(self) -> None:
+        """End every subscription and reader; idempotent."""

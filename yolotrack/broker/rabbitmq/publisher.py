@@ -1,0 +1,154 @@
+"""Publishing with confirms, pipelined: a window of messages is under way, and what is unconfirmed goes again."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import Any
+
+import pika
+from pika.channel import Channel
+from pika.connection import Connection
+
+from yolotrack.broker.rabbitmq.link import Link
+from yolotrack.errors import BrokerClosed, BrokerError
+
+RETRY_SECONDS = 0.05
+"""Pause before a message goes again that a full queue refused."""
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """One message on its way, and where it goes."""
+
+    exchange: str
+    routing_key: str
+    properties: pika.BasicProperties
+    body: bytes
+    declare: Callable[[Channel], None]
+    """Declares what the message is routed to."""
+    topic: str
+    """What `declare` declares; done once a channel."""
+    confirmed: Future[None] = field(default_factory=Future)
+
+
+class Publisher:
+    """A part of a link that publishes. `send` may be called from any thread."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._channel: Channel | None = None
+        self._outgoing: deque[Parcel] = deque()
+        self._unconfirmed: dict[int, Parcel] = {}
+        self._returned: dict[str, Parcel] = {}
+        self._next_tag = 1
+        self._declared: set[str] = set()
+        self._closed = threading.Event()
+        link.attach(self)
+
+    def send(self, parcels: Sequence[Parcel]) -> None:
+        """Publish in order; returns when the broker has confirmed all, however often it was lost meanwhile.
+
+        Blocks while the broker has no room. `BrokerClosed` after `close`; `BrokerError` when it cannot be.
+        """
+        self._outgoing.extend(parcels)
+        self._link.call(self._flush)
+        for parcel in parcels:
+            self._wait(parcel)
+
+    def close(self) -> None:
+        """End every `send` that waits."""
+        self._closed.set()
+        self._link.detach(self)
+
+    def _wait(self, parcel: Parcel) -> None:
+        while True:
+            try:
+                return parcel.confirmed.result(timeout=0.2)
+            except FutureTimeout:
+                if self._closed.is_set():
+                    raise BrokerClosed("the broker is closed") from None
+                if self._link.failure is not None:
+                    raise self._link.failure from None
+
+    # what follows runs in the link's thread
+
+    def start(self, connection: Connection) -> None:
+        connection.channel(on_open_callback=self._on_channel)
+
+    def lost(self, error: BrokerError | None) -> None:
+        self._channel = None
+        self._outgoing.extendleft(reversed(self._unconfirmed.values()))
+        self._unconfirmed.clear()
+        if error is not None:
+            while self._outgoing:
+                self._outgoing.popleft().confirmed.set_exception(error)
+
+    def _on_channel(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_return_callback(self._on_return)
+        channel.confirm_delivery(self._on_confirm, callback=lambda _: self._on_confirming(channel))
+
+    def _on_confirming(self, channel: Channel) -> None:
+        self._channel = channel
+        self._next_tag = 1
+        self._declared.clear()
+        self._returned.clear()
+        self._flush()
+
+    def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
+        if channel.connection.is_open and channel is self._channel:
+            self.lost(_refusal(reason))
+            self._link.later(RETRY_SECONDS, lambda: self._reopen(channel.connection))
+
+    def _reopen(self, connection: Connection) -> None:
+        if connection.is_open and self._channel is None:
+            self.start(connection)
+
+    def _flush(self) -> None:
+        channel = self._channel
+        while channel is not None and channel.is_open and self._outgoing:
+            parcel = self._outgoing.popleft()
+            if parcel.topic not in self._declared:
+                parcel.declare(channel)
+                self._declared.add(parcel.topic)
+            parcel.properties.message_id = str(self._next_tag)
+            self._unconfirmed[self._next_tag] = parcel
+            self._next_tag += 1
+            channel.basic_publish(parcel.exchange, parcel.routing_key, parcel.body, parcel.properties, mandatory=True)
+
+    def _on_return(self, _channel: Channel, _method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
+        """Nothing took it: the queue was deleted. Declare it again before the message goes again."""
+        tag = int(properties.message_id)
+        parcel = self._unconfirmed.get(tag)
+        if parcel is not None:
+            self._declared.discard(parcel.topic)
+            self._returned[str(tag)] = parcel
+
+    def _on_confirm(self, frame: Any) -> None:
+        tags = (
+            [tag for tag in self._unconfirmed if tag <= frame.method.delivery_tag]
+            if frame.method.multiple
+            else [frame.method.delivery_tag]
+        )
+        for tag in tags:
+            parcel = self._unconfirmed.pop(tag, None)
+            refused = isinstance(frame.method, pika.spec.Basic.Nack) or self._returned.pop(str(tag), None) is not None
+            if parcel is not None and refused:
+                self._outgoing.appendleft(parcel)
+                self._link.later(RETRY_SECONDS, self._flush)
+            elif parcel is not None:
+                parcel.confirmed.set_result(None)
+
+
+def _refusal(reason: Exception) -> BrokerError | None:
+    """A channel closed for a reason that no retry mends."""
+    code = getattr(reason, "reply_code", 0)
+    if code in (403, 406):
+        text = getattr(reason, "reply_text", str(reason))
+        return BrokerError(f"the broker refuses: {text}; delete that queue, or choose another --namespace")
+    return None

@@ -1,0 +1,108 @@
+"""Names and arguments of everything declared on RabbitMQ; the same words on 3.10 and 4.
+
+Declaring is idempotent and without waiting: on one channel the broker works in order, so what is declared first is
+there for what is sent next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from yolotrack.broker.base import DEAD, FRAMES, QUARANTINE, SUSPECTS, is_log
+
+if TYPE_CHECKING:
+    from pika.channel import Channel
+
+SUSPECT_LIMIT = 3
+"""Deliveries of a suspect frame, each to a worker that does nothing else, before it counts as deadly."""
+HANDOVER_LIMIT = 50
+"""Deliveries of other messages: crashes of innocent neighbours count here, so there is room for many."""
+QUARANTINED = 1000
+
+Route: TypeAlias = Literal["detect", "skip"]
+"""How a frame leaves the exchange: to the work queue and its video log, or to the log alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What exists under one namespace."""
+
+    namespace: str
+    frames_limit: int
+    """Frames ready in the work queue before a publisher waits."""
+    shard_limit: int
+    video_log_bytes: int
+    tracks_log_bytes: int
+
+    @property
+    def exchange(self) -> str:
+        """Where frames are published, once."""
+        return self.queue("frames")
+
+    def queue(self, topic: str) -> str:
+        """The queue behind a topic."""
+        return f"{self.namespace}.{topic}"
+
+    def lease(self, stream: str) -> str:
+        """The exclusive queue that the publisher of a stream holds while it lives."""
+        return self.queue(f"publisher.{stream}")
+
+    def route(self, route: Route, stream: str) -> str:
+        """A routing key of the frames exchange."""
+        return f"{route}.{stream}"
+
+    def declare(self, channel: Channel, topic: str) -> None:
+        """Declare a topic's queue and what it leans on."""
+        if topic in (FRAMES, SUSPECTS) or topic.startswith("detections."):
+            self._queue(channel, DEAD)
+        self._queue(channel, topic)
+        if topic.startswith("video."):
+            self._bind(channel, topic, topic.removeprefix("video."), ("detect", "skip"))
+
+    def declare_stream(self, channel: Channel, stream: str) -> None:
+        """Everything that frames of a stream are routed to."""
+        self.declare(channel, FRAMES)
+        self.declare(channel, f"video.{stream}")
+        self._bind(channel, FRAMES, stream, ("detect",))
+
+    def _queue(self, channel: Channel, topic: str) -> None:
+        channel.queue_declare(self.queue(topic), durable=True, arguments=dict(self.arguments(topic)))
+
+    def _bind(self, channel: Channel, topic: str, stream: str, routes: tuple[Route, ...]) -> None:
+        channel.exchange_declare(self.exchange, exchange_type="direct", durable=True)
+        for route in routes:
+            channel.queue_bind(self.queue(topic), self.exchange, self.route(route, stream))
+
+    def arguments(self, topic: str) -> Mapping[str, Any]:
+        """Explicit, so that every version and every process means the same queue."""
+        if is_log(topic):
+            video = topic.startswith("video.")
+            return {
+                "x-queue-type": "stream",
+                "x-max-length-bytes": self.video_log_bytes if video else self.tracks_log_bytes,
+                # retention works by whole segments, so they must be small beside the whole
+                "x-stream-max-segment-size-bytes": (self.video_log_bytes if video else self.tracks_log_bytes) // 8,
+            }
+        if topic == QUARANTINE:
+            return _quorum(QUARANTINED, "drop-head", HANDOVER_LIMIT)
+        if topic == DEAD:
+            return _quorum(self.shard_limit, "reject-publish", HANDOVER_LIMIT)
+        limit = 4 * self.frames_limit if topic in (FRAMES, SUSPECTS) else self.shard_limit
+        deliveries = SUSPECT_LIMIT if topic == SUSPECTS else HANDOVER_LIMIT
+        arguments = _quorum(limit, "reject-publish", deliveries) | {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": self.queue(DEAD),
+            "x-dead-letter-strategy": "at-least-once",
+        }
+        return arguments | ({"x-single-active-consumer": True} if topic.startswith("detections.") else {})
+
+
+def _quorum(limit: int, overflow: str, deliveries: int) -> dict[str, Any]:
+    return {
+        "x-queue-type": "quorum",
+        "x-max-length": limit,
+        "x-overflow": overflow,
+        "x-delivery-limit": deliveries,
+    }

@@ -1,0 +1,203 @@
+"""`yolotrack run`: everything in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yolotrack.cli import common, options
+from yolotrack.cli.report import ProgressReporter, print_summaries
+from yolotrack.cli.signals import draining
+from yolotrack.errors import OutputError, UsageError
+from yolotrack.model import STREAM_PATTERN
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from yolotrack.config import Settings
+    from yolotrack.model import Run
+    from yolotrack.pipeline import Job, RunSummary, Show
+    from yolotrack.roles.publish import EstimateMotion
+    from yolotrack.video.base import Source
+
+
+def run(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Files, folders or globs of images, URLs, webcam numbers.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Annotated video; for several sources a folder.", rich_help_panel=options.OUTPUT
+        ),
+    ] = None,
+    overwrite: options.Overwrite = False,
+    show: Annotated[bool, typer.Option("--show", help="Open a window.", rich_help_panel=options.OUTPUT)] = False,
+    stream: Annotated[
+        str | None,
+        typer.Option("--stream", help="Name of the stream; default: the file's stem.", rich_help_panel=options.INPUT),
+    ] = None,
+    model: options.Model = None,
+    conf: options.Conf = None,
+    iou: options.Iou = None,
+    imgsz: options.Imgsz = None,
+    max_det: options.MaxDet = None,
+    classes: options.Classes = None,
+    device: options.Device = None,
+    half: options.Half = None,
+    tracker: options.Tracker = None,
+    stride: options.Stride = None,
+    start: options.StartTime = None,
+    end: options.EndTime = None,
+    max_frames: options.MaxFrames = None,
+    config: common.ConfigOption = None,
+    db: common.DbOption = None,
+    log_level: common.LogLevelOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
+) -> None:
+    """Track the objects of one or more videos: annotated video and database, one process, no server."""
+    settings = common.settings_from(
+        config,
+        db,
+        log_level,
+        model=options.given(
+            weights=model,
+            conf=conf,
+            iou=iou,
+            imgsz=imgsz,
+            max_det=max_det,
+            classes=options.class_list(classes),
+            device=device,
+            half=half,
+        ),
+        tracker=options.given(name=tracker),
+        source=options.given(stride=stride, start=start, end=end, max_frames=max_frames),
+    )
+    with draining() as stop, ExitStack() as stack:
+        from yolotrack.video.source import open_source
+
+        opened = [stack.enter_context(closing(open_source(name, settings.source))) for name in sources]
+        wanted = Wanted(output, overwrite=overwrite, show=show, stream=stream, quiet=quiet)
+        summaries = track_sources(settings, opened, wanted, stop)
+        print_summaries(summaries, common.masked_database(settings), as_json=as_json)
+        if stop.is_set():
+            raise typer.Exit(common.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user wants of a run besides rows in the database."""
+
+    output: Path | None
+    overwrite: bool = False
+    show: bool = False
+    stream: str | None = None
+    quiet: bool = False
+
+
+def track_sources(settings: Settings, sources: Sequence[Source], wanted: Wanted, stop: Event) -> list[RunSummary]:
+    """Open everything else, cheapest refusal first, and run the pipeline to its end."""
+    from yolotrack.pipeline import new_run, run_pipeline
+    from yolotrack.store.sql import open_store
+    from yolotrack.vision.detector import open_detector
+    from yolotrack.vision.tracker import open_tracker
+
+    streams = stream_names(sources, wanted.stream)
+    outputs = output_files(wanted, streams)
+    runs = [new_run(source, name) for source, name in zip(sources, streams, strict=True)]
+    for run_ in runs:
+        open_tracker(settings.tracker, run_.rate)  # refused now rather than at the first frame
+    with ExitStack() as stack:
+        show = _window(stack, stop) if wanted.show else None
+        jobs = [
+            _job(stack, settings, source, run_, path, wanted)
+            for source, run_, path in zip(sources, runs, outputs, strict=True)
+        ]
+        detector = stack.enter_context(closing(open_detector(settings.model)))
+        store = stack.enter_context(closing(open_store(settings.database)))
+        reporter = stack.enter_context(ProgressReporter(quiet=wanted.quiet))
+        return run_pipeline(
+            jobs,
+            detector,
+            settings.model.weights,
+            store,
+            lambda run_: open_tracker(settings.tracker, run_.rate),
+            settings.pipeline,
+            stop=stop,
+            on_progress=reporter,
+            show=show,
+        )
+
+
+def stream_names(sources: Sequence[Source], name: str | None) -> list[str]:
+    """A stream for every source, all different: the second `a.mp4` becomes `a-2`."""
+    if name is not None:
+        if len(sources) > 1:
+            raise UsageError("--stream names one stream, but there are several sources")
+        if not STREAM_PATTERN.match(name):
+            raise UsageError(f"--stream {name!r}: letters, digits, '.', '_' and '-', at most 64, beginning with no sign")
+        return [name]
+    names: list[str] = []
+    for source in sources:
+        base = source.info.stream
+        candidates = (base if n == 1 else f"{base[:60]}-{n}" for n in count(1))
+        names.append(next(name for name in candidates if name not in names))
+    return names
+
+
+def output_files(wanted: Wanted, streams: Sequence[str]) -> list[Path | None]:
+    """Where each stream's video goes: the file named, or `<folder>/<stream>.mp4` for several."""
+    if wanted.output is None:
+        return [None] * len(streams)
+    if len(streams) == 1 and not wanted.output.is_dir():
+        return [wanted.output]
+    if not wanted.output.is_dir():
+        raise OutputError(f"{wanted.output}: several videos go into a folder, and this is none; make it first")
+    return [wanted.output / f"{stream}.mp4" for stream in streams]
+
+
+def _window(stack: ExitStack, stop: Event) -> Show:
+    from yolotrack.video.window import Window
+
+    return stack.enter_context(closing(Window(stop))).show
+
+
+def _job(
+    stack: ExitStack, settings: Settings, source: Source, run_: Run, path: Path | None, wanted: Wanted
+) -> Job:
+    from yolotrack.pipeline import Job
+
+    sink = draw = None
+    if path is not None:
+        from yolotrack.video.sink import open_sink
+
+        sink = open_sink(
+            path,
+            width=run_.width,
+            height=run_.height,
+            rate=run_.rate,
+            settings=settings.output,
+            overwrite=wanted.overwrite,
+            audio_from=source.info.name if Path(source.info.name).is_file() else None,
+        )
+        stack.callback(sink.abort)
+    if path is not None or wanted.show:
+        from yolotrack.video.draw import Annotator
+
+        draw = Annotator(run_.width, run_.height, settings.output)
+    return Job(source, run_, sink, draw, path, _motion(settings))
+
+
+def _motion(settings: Settings) -> EstimateMotion | None:
+    if not settings.tracker.camera_motion:
+        return None
+    from yolotrack.vision.motion import CameraMotion
+
+    return CameraMotion().estimate

@@ -1,0 +1,72 @@
+"""What is said about a setting that is wrong: where it stands, which it is, why, and what was perhaps meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from pydantic_core import ErrorDetails
+
+from yolotrack.config.schema import ENV_PREFIX, Settings, setting_fields
+from yolotrack.secrets import mask_url
+
+Location: TypeAlias = Sequence[int | str]
+"""Section, key, and what is within a key's value."""
+
+_OPTIONS = {
+    "database.url": "--db",
+    "log.level": "--log-level",
+    "model.weights": "--model",
+    "tracker.name": "--tracker",
+}
+_MOST_INPUT = 60
+_LIKENESS = 0.78  # one slip in a short key is within it, another key of the section is not
+
+
+def dotted(location: Location) -> str:
+    """`section.key`."""
+    return ".".join(str(part) for part in location)
+
+
+def option(location: Location) -> str:
+    """The option of the command line that sets the key."""
+    key = dotted(location[:2])
+    return _OPTIONS.get(key) or "--" + key.rpartition(".")[2].replace("_", "-")
+
+
+def variable(location: Location) -> str:
+    """The environment variable that sets the key."""
+    return ENV_PREFIX + "__".join(str(part).upper() for part in location)
+
+
+def reason(error: ErrorDetails) -> str:
+    """Why pydantic refused a value, in our words, and the value with secrets masked."""
+    if error["type"] == "extra_forbidden":
+        known = setting_fields() if len(error["loc"]) > 1 else Settings.model_fields
+        return "unknown key" + _hint(dotted(error["loc"]), list(known))
+    value = mask_url(repr(error["input"]))
+    if len(value) > _MOST_INPUT:
+        value = value[:_MOST_INPUT] + "..."
+    return f"{_expected(error)}, not {value}"
+
+
+def unknown_variable(name: str) -> str:
+    """The line about an environment variable with our prefix that is no setting."""
+    known = [variable(key.split("."))[len(ENV_PREFIX) :] for key in setting_fields()]
+    return f"{name}: unknown setting{_hint(name.upper()[len(ENV_PREFIX) :], known, ENV_PREFIX)}"
+
+
+def _expected(error: ErrorDetails) -> str:
+    if error["type"] == "model_type":
+        return "should be a section with keys below it"
+    if error["type"] == "string_pattern_mismatch":
+        description = setting_fields()[dotted(error["loc"])].description or ""
+        return f"should be {description.partition(';')[0]}"
+    return re.sub(r"^(Value error, |Input |String )", "", error["msg"])
+
+
+def _hint(name: str, known: list[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=_LIKENESS)
+    return f"; did you mean {prefix}{near[0]}?" if near else "; `yolotrack config show` lists the known ones"

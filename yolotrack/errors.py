@@ -1,0 +1,95 @@
+"""Every error yolotrack raises on purpose, in one tree.
+
+    YolotrackError          one line for the user: what, why, what to do
+    ├── UsageError          the command line itself is wrong (exit 2)
+    ├── ConfigError         a setting is unknown, of the wrong type or out of range
+    ├── SourceError         a source cannot be opened or read
+    │   └── BadPicture      one picture cannot be decoded
+    ├── OutputError         a file cannot be written, or exists
+    ├── ModelError          weights or detector cannot be used
+    │   └── ModelMismatch   a worker would detect otherwise than its run began
+    ├── TrackerError        unknown tracker, bad parameter
+    │   └── BadSnapshot     a tracker snapshot that is not one of ours
+    ├── StoreError          the database refuses
+    │   ├── Fenced          another owner took this run over
+    │   └── NotFound        no such run, class or stream
+    ├── BrokerError         the broker refuses
+    │   ├── BrokerClosed    the broker was closed while waiting on it
+    │   └── StreamBusy      another publisher feeds this stream
+    └── WireError           bytes that are no message of ours
+
+Adapters translate foreign errors to the most specific of these, each in one place.
+The command line prints `str(error)` as one line and exits with `error.exit_code`.
+"""
+
+
+class YolotrackError(Exception):
+    """Something went wrong that the user can read about in one line."""
+
+    exit_code = 1
+
+
+class UsageError(YolotrackError):
+    """The command line asks for something that makes no sense."""
+
+    exit_code = 2
+
+
+class ConfigError(YolotrackError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+
+class SourceError(YolotrackError):
+    """A source cannot be opened or read."""
+
+
+class BadPicture(SourceError):
+    """One picture cannot be decoded."""
+
+
+class OutputError(YolotrackError):
+    """A result cannot be written."""
+
+
+class ModelError(YolotrackError):
+    """Weights or a detector cannot be used."""
+
+
+class ModelMismatch(ModelError):
+    """A detection came from another model than the run began with."""
+
+
+class TrackerError(YolotrackError):
+    """A tracker cannot be built as asked."""
+
+
+class BadSnapshot(TrackerError):
+    """A tracker snapshot is damaged, or not one of ours."""
+
+
+class StoreError(YolotrackError):
+    """The database refuses."""
+
+
+class Fenced(StoreError):
+    """Another owner took this run over; nothing of this commit was written."""
+
+
+class NotFound(StoreError):
+    """The database holds nothing of that name."""
+
+
+class BrokerError(YolotrackError):
+    """The broker refuses."""
+
+
+class BrokerClosed(BrokerError):
+    """The broker was closed."""
+
+
+class StreamBusy(BrokerError):
+    """Another publisher feeds this stream."""
+
+
+class WireError(YolotrackError):
+    """Bytes that are no message of ours."""

@@ -1,0 +1,1 @@
+"""Where tracks are kept: `base` is the contract, `sql` SQLite and PostgreSQL."""

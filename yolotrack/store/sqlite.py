@@ -1,0 +1,106 @@
+"""What is peculiar to SQLite: how a file is opened, and what its errors mean.
+
+One writing connection, in WAL mode, alone takes checkpoints; readers open the file `mode=ro` and neither block it nor
+wait for it. That also keeps clear of the WAL-reset bug of SQLite before 3.51.3 (https://sqlite.org/wal.html#walresetbug).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from yolotrack.errors import StoreError
+from yolotrack.secrets import mask_text, mask_url
+
+BUSY_SECONDS = 30.0
+"""How long a call waits for another process's transaction."""
+_CACHE_KIB = 65_536
+_REMEDIES = {
+    "is locked": "another process keeps it locked: end that one, or give each its own file with --db",
+    "readonly": "it is read-only: make file and folder writable, or name another with --db",
+    "unable to open": "it cannot be opened: look at the permissions of file and folder, or name another with --db",
+    "not a database": "it is not a SQLite database: name another file with --db",
+    "malformed": "it is damaged: restore a copy, or name another file with --db",
+    "is full": "no room is left for it: make room, then try again",
+    "disk i/o error": "the disk failed or is full: make room or look into its log, then try again",
+}
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that an SQLAlchemy URL names; refuses what is not a SQLite file."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError(f"{mask_url(url)!r} is not a database URL: write sqlite:///FILE") from None
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.host or parsed.query:
+        raise StoreError(f"the database {mask_url(url)!r} is not supported: write sqlite:///FILE")
+    if not parsed.database or parsed.database == ":memory:":
+        raise StoreError("a database in memory would be gone at the end: write sqlite:///FILE")
+    return Path(parsed.database)
+
+
+def writing_engine(path: Path) -> Engine:
+    """An engine of one connection that creates the file where it is missing; every transaction holds the write lock."""
+    if not path.parent.is_dir():
+        raise StoreError(f"the folder {path.parent} does not exist: create it, or name another with --db")
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare_writer)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def reading_engine(path: Path) -> Engine:
+    """An engine that cannot write; each transaction sees the database as it was at its first query."""
+    query = {"mode": "ro", "uri": "true"}
+    url = URL.create("sqlite", database=path.absolute().as_uri(), query=query)
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _begin_by_hand)
+    event.listen(engine, "begin", _begin_deferred)
+    return engine
+
+
+def explain(error: Exception) -> str:
+    """What went wrong and what to do, from an error of SQLAlchemy or SQLite."""
+    text = str(getattr(error, "orig", None) or error)
+    found = (remedy for words, remedy in _REMEDIES.items() if words in text.lower())
+    return next(found, mask_text(text).replace("\n", " "))
+
+
+def _prepare_writer(connection: sqlite3.Connection, _record: Any) -> None:
+    _begin_by_hand(connection, _record)
+    _enter_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+
+def _begin_by_hand(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # else sqlite3 begins when it thinks fit, which is after the first SELECT
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. SQLite answers "locked" here without waiting when two processes switch at once."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_deferred(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,1 @@
+"""Pictures in and out: `source` reads anything, `draw` annotates, `sink` writes H.264."""

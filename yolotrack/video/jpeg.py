@@ -1,0 +1,53 @@
+"""Pictures as they travel: one JPEG, encoded once. What arrives is looked at before it is decoded."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from yolotrack.errors import BadPicture
+from yolotrack.model import Pixels
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused by their header: 8K is 33 million."""
+END = b"\xff\xd9"
+
+
+def encode(pixels: Pixels, quality: int) -> bytes:
+    """A JPEG of a BGR picture; `quality` 1-100 as libjpeg counts."""
+    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise BadPicture(f"a picture of {pixels.shape} cannot become a JPEG")
+    return data.tobytes()
+
+
+def decode(jpeg: bytes) -> Pixels:
+    """The picture of a JPEG, uint8 height x width x 3 BGR. `BadPicture` when it is none, cut off, or too large."""
+    _check(jpeg)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise BadPicture(f"not a readable JPEG: {error.err}") from error
+    if pixels is None:
+        raise BadPicture("not a readable JPEG")
+    return np.ascontiguousarray(pixels, np.uint8)
+
+
+def _check(jpeg: bytes) -> None:
+    """What OpenCV would not tell: it decodes half a picture without a word, and allocates what a header asks for."""
+    if not jpeg:
+        raise BadPicture("an empty picture")
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as header:
+            width, height = header.size
+    except Image.DecompressionBombError as error:
+        raise BadPicture("more pixels than are allowed") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BadPicture("not a JPEG") from error
+    if width * height > MAX_PIXELS:
+        raise BadPicture(f"more pixels than are allowed ({width}x{height})")
+    if not jpeg.rstrip(b"\0").endswith(END):
+        raise BadPicture("a JPEG that is cut off")
