@@ -39,6 +39,9 @@ from yolotrack.vision.base import Detector
 PICTURE_BYTES = 512 * 1024 * 1024
 """Most memory for pictures on their way between roles."""
 WATCH_SECONDS = 0.1
+PATIENCE_SECONDS = 5.0
+"""Longest wait for threads once all is over. One that hangs in a source or detector is left behind: it ends by itself
+when that gives way, and can neither publish nor commit."""
 SHARD = shard_topic("", 1)
 """One process needs one shard."""
 
@@ -137,16 +140,13 @@ def run_pipeline(
         )
         crew.start("track", lambda: role.run(SHARD, drained), on_error=broker.close)
         crew.start("detect", lambda: detect(broker, detector, model, _shard, stop=drained), on_error=broker.close)
-        for lane in lanes:
-            crew.start(f"publish {lane.job.run.stream}", partial(lane.publish, stop))
+        publishing = [crew.start(f"publish {lane.job.run.stream}", partial(lane.publish, stop)) for lane in lanes]
         _watch(lanes, on_progress, show)
-    except BaseException:
-        broker.close()
-        raise
+        _join(publishing)  # after a sink's error they may still wait for room, which the others must go on to make
     finally:
         drained.set()
-        crew.join()
         broker.close()
+        _join(crew.threads)
         _close_books(jobs, store)
     if crew.error is not None:
         raise crew.error
@@ -181,9 +181,15 @@ def _close_books(jobs: Sequence[Job], store: Store) -> None:
     """Runs that nobody will finish are `interrupted`, with the frames that were committed."""
     for job in jobs:
         with suppress(StoreError):
-            claim = store.claim(job.run.run_id)
-            if claim.record.status is RunStatus.RUNNING:
+            if store.find_run(job.run.run_id).status is RunStatus.RUNNING:
+                claim = store.claim(job.run.run_id)
                 store.end_run(claim, RunStatus.INTERRUPTED, claim.checkpoint.next_index)
+
+
+def _join(threads: Sequence[Thread]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0.0))
 
 
 class _Crew:
@@ -191,9 +197,9 @@ class _Crew:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
-        self._threads: list[Thread] = []
+        self.threads: list[Thread] = []
 
-    def start(self, name: str, work: Callable[[], object], on_error: Callable[[], None] = lambda: None) -> None:
+    def start(self, name: str, work: Callable[[], object], on_error: Callable[[], None] = lambda: None) -> Thread:
         """Run `work` in a thread of its own; should it raise, call `on_error` there."""
 
         def run() -> None:
@@ -206,13 +212,9 @@ class _Crew:
                 on_error()
 
         thread = Thread(target=run, name=name, daemon=True)
-        self._threads.append(thread)
+        self.threads.append(thread)
         thread.start()
-
-    def join(self) -> None:
-        """Wait for all to end."""
-        for thread in self._threads:
-            thread.join()
+        return thread
 
 
 class _Lane:
@@ -251,6 +253,7 @@ class _Lane:
                 pairs = merge(self._video, self._tracks, self.job.run.run_id, stop=never)
                 compile_video(self._counted(pairs), self._draw, self.job.sink)
         finally:
+            self._close_logs()  # an error keeps the generators that read them alive, and open readers hold publishers
             self.finished.set()
 
     def progress(self) -> Progress:
@@ -264,6 +267,11 @@ class _Lane:
         return RunSummary(
             record.run, record.status, record.ledger, self.job.source.skipped, seconds, dict(by_class), self.job.output
         )
+
+    def _close_logs(self) -> None:
+        self._tracks.close()
+        if self._video is not None:
+            self._video.close()
 
     def _count(self, tracks: FrameTracks) -> None:
         self._frames += 1

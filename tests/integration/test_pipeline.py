@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 
-from tests.support.runs import WatchedStore
+from tests.support.pipelines import QUEUE, MakeDetector, expected_rows, make_job, rows_of, run_jobs
 from tests.support.scripted import (
     HEIGHT,
-    RATE,
     WIDTH,
     RecordingSink,
     ScriptedDetector,
     ScriptedSource,
     number_of,
-    plain_copy,
-    scene,
 )
 from tests.support.waiting import no_thread_left
-from yolotrack.config import DatabaseSettings, PipelineSettings, TrackerSettings
-from yolotrack.errors import ModelError, OutputError, SourceError, StoreError, TrackerError
-from yolotrack.model import Ledger, Mode, Outcome, Run, RunStatus
-from yolotrack.pipeline import Job, Progress, RunSummary, new_run, run_pipeline
+from yolotrack.config import DatabaseSettings, PipelineSettings
+from yolotrack.errors import ModelError
+from yolotrack.model import Ledger, Mode, Outcome, RunStatus
+from yolotrack.pipeline import Job, Progress, new_run
 from yolotrack.store.base import Store
 from yolotrack.store.sql import open_store
-from yolotrack.vision.tracker import open_tracker
 
 pytestmark = pytest.mark.timeout(30)
-
-ENDLESS = 60_000
-QUEUE = 8
-SETTINGS = PipelineSettings(queue_frames=QUEUE, commit_frames=4, commit_seconds=0.05)
-
-MakeDetector = Callable[..., ScriptedDetector]
 
 
 @pytest.fixture(autouse=True)
@@ -65,46 +55,6 @@ def make_detector() -> Iterator[MakeDetector]:
     yield make
     for detector in made:
         detector.close()
-
-
-def tracker_of(run: Run):
-    return open_tracker(TrackerSettings(name="bytetrack"), run.rate)
-
-
-def make_job(source: ScriptedSource, sink: RecordingSink | None = None, **options: Any) -> Job:
-    return Job(source, new_run(source), sink, plain_copy, **options)
-
-
-def run_jobs(jobs: list[Job], detector: ScriptedDetector, store: Any, **options: Any) -> list[RunSummary]:
-    options = {"stop": Event(), "settings": SETTINGS, "open_tracker": tracker_of, **options}
-    return run_pipeline(jobs, detector, "model", store, **options)
-
-
-def expected_rows(count: int, lost: tuple[int, ...] = ()) -> list[tuple[int, int, tuple[float, ...]]]:
-    """Frame, track and box of every observation, with nothing between the detector and the tracker."""
-    tracker = open_tracker(TrackerSettings(name="bytetrack"), RATE)
-    rows = []
-    for index in range(count):
-        if index not in lost:
-            tracks = tracker.update(scene(index), index / 25)
-            rows += [
-                (index, track, tuple(box))
-                for track, box in zip(tracks.tracker_id.tolist(), tracks.xyxy.tolist(), strict=True)
-            ]
-    return rows
-
-
-def rows_of(store: Store, run: Run) -> list[tuple[int, int, tuple[float, ...]]]:
-    return [(row.frame, row.track_id, row.xyxy) for row in store.observations(run.run_id)]
-
-
-def assert_cut_short(store: Store, run: Run) -> None:
-    """What a run looks like that ended before its frames did: whole up to a frame, and it balances."""
-    record = store.find_run(run.run_id)
-    assert record.status is RunStatus.INTERRUPTED
-    assert record.ended_at is not None
-    assert record.ledger.in_flight == 0
-    assert rows_of(store, run) == expected_rows(record.ledger.published)
 
 
 # To the end
@@ -221,220 +171,12 @@ def test_live_skips_what_it_cannot_keep_up_with(store: Store, make_detector: Mak
 def test_live_survives_a_detector_that_hangs_for_long(store: Store, make_detector: MakeDetector) -> None:
     """Drops pile up behind the one frame that is not done; they must not keep it from the tracker."""
     gone_by = Event()
-    count = 900
+    count = 600  # more than a small prefetch
     source = ScriptedSource(count, live=True, before=lambda number: number == count - 1 and gone_by.set())
     detector = make_detector(before=lambda number: gone_by.wait(20))
     (summary,) = run_jobs([Job(source, new_run(source))], detector, store)
     assert summary.ledger.published == count
     assert summary.ledger.in_flight == 0
-
-
-# Stopped
-
-
-def test_stopping_keeps_everything_published(store: Store, make_detector: MakeDetector) -> None:
-    stop, sink = Event(), RecordingSink()
-    job = make_job(ScriptedSource(ENDLESS, before=lambda number: number == 20 and stop.set()), sink)
-    (summary,) = run_jobs([job], make_detector(latency=0.002), store, stop=stop)
-    assert summary.status is RunStatus.INTERRUPTED
-    assert summary.ledger == Ledger(21, 21, 0, 0)
-    assert (sink.written, sink.state) == (list(range(21)), "closed")
-    assert_cut_short(store, job.run)
-
-
-def test_stopping_ends_all_sources(store: Store, make_detector: MakeDetector) -> None:
-    stop, sinks = Event(), [RecordingSink(), RecordingSink()]
-    jobs = [
-        make_job(ScriptedSource(ENDLESS, "left", before=lambda number: number == 30 and stop.set()), sinks[0]),
-        make_job(ScriptedSource(ENDLESS, "right"), sinks[1]),
-    ]
-    for summary, sink in zip(run_jobs(jobs, make_detector(), store, stop=stop), sinks, strict=True):
-        assert summary.status is RunStatus.INTERRUPTED
-        assert sink.state == "closed"
-        assert len(sink.written) == summary.ledger.published == summary.ledger.tracked
-
-
-def test_stopped_before_it_began_it_still_ends_well(store: Store, make_detector: MakeDetector) -> None:
-    stop = Event()
-    stop.set()
-    job = make_job(ScriptedSource(ENDLESS), sink := RecordingSink())
-    (summary,) = run_jobs([job], make_detector(), store, stop=stop)
-    assert summary.status is RunStatus.INTERRUPTED
-    assert summary.ledger.published == len(sink.written) <= 1
-
-
-@pytest.mark.parametrize("slow", ["nothing", "detector", "sink"])
-def test_an_interrupt_leaves_at_once(store: Store, make_detector: MakeDetector, slow: str) -> None:
-    tick = Event()
-    sink = RecordingSink(lambda _: slow == "sink" and tick.wait(0.01))
-    job = make_job(ScriptedSource(ENDLESS), sink)
-
-    def interrupt(progress: Progress) -> None:
-        if progress.frames > 10:
-            raise KeyboardInterrupt
-
-    detector = make_detector(latency=0.02 if slow == "detector" else 0.0)
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs([job], detector, store, on_progress=interrupt)
-    assert sink.state == "aborted"
-    assert job.source.closed
-    assert_cut_short(store, job.run)
-
-
-def test_an_interrupt_before_the_first_frame_leaves_no_run_running(store: Store, make_detector: MakeDetector) -> None:
-    gate = Event()
-    job = make_job(ScriptedSource(ENDLESS, before=lambda _: gate.wait(20)), sink := RecordingSink())
-
-    def interrupt(progress: Progress) -> None:
-        gate.set()
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs([job], make_detector(), store, on_progress=interrupt)
-    assert sink.state == "aborted"
-    assert not [record for record in store.runs() if record.status is RunStatus.RUNNING]
-
-
-# Broken
-
-
-def test_a_source_that_breaks_keeps_what_came_before(store: Store, make_detector: MakeDetector) -> None:
-    sinks = [RecordingSink(), RecordingSink()]
-    jobs = [
-        make_job(ScriptedSource(90, "broken", fail_at=33), sinks[0]),
-        make_job(ScriptedSource(60, "whole"), sinks[1]),
-    ]
-    with pytest.raises(SourceError, match="broken at picture 33"):
-        run_jobs(jobs, make_detector(), store)
-    assert store.find_run(jobs[0].run.run_id).ledger == Ledger(33, 33, 0, 0)
-    assert_cut_short(store, jobs[0].run)
-    assert (sinks[0].written, sinks[0].state) == (list(range(33)), "closed")
-    assert store.find_run(jobs[1].run.run_id).status is RunStatus.COMPLETE
-    assert (sinks[1].written, sinks[1].state) == (list(range(60)), "closed")
-
-
-def fail_at(number: int, error: Exception) -> Callable[[int], None]:
-    def fail(current: int) -> None:
-        if current == number:
-            raise error
-
-    return fail
-
-
-@pytest.mark.parametrize("slow", ["nothing", "detector", "sink"])
-@pytest.mark.parametrize("number", [0, 25])
-def test_a_sink_that_cannot_write_ends_the_run(
-    store: Store, make_detector: MakeDetector, number: int, slow: str
-) -> None:
-    """Whether or not the publisher waits for room in the queue or in the log just then."""
-    tick = Event()
-
-    def write(current: int) -> None:
-        if slow == "sink":
-            tick.wait(0.05 if current == number else 0.001)
-        fail_at(number, OutputError("disk full"))(current)
-
-    sink = RecordingSink(write)
-    job = make_job(ScriptedSource(ENDLESS), sink)
-    latency = 0.02 if slow == "detector" else 0.0
-    with pytest.raises(OutputError, match="disk full"):
-        run_jobs([job], make_detector(latency=latency), store)
-    assert sink.state == "aborted"
-    assert_cut_short(store, job.run)
-    assert store.find_run(job.run.run_id).ledger.published >= number + 1
-
-
-def test_a_sink_that_cannot_be_finished_is_aborted(store: Store, make_detector: MakeDetector) -> None:
-    class Unfinishable(RecordingSink):
-        def close(self) -> None:
-            raise OutputError("disk full at the very end")
-
-    job = make_job(ScriptedSource(30), sink := Unfinishable())
-    with pytest.raises(OutputError, match="very end"):
-        run_jobs([job], make_detector(), store)
-    assert sink.state == "aborted"
-    assert store.find_run(job.run.run_id).ledger == Ledger(30, 30, 0, 0)
-
-
-def test_one_sink_that_cannot_write_spares_the_others(store: Store, make_detector: MakeDetector) -> None:
-    broken, whole = RecordingSink(fail_at(10, OutputError("disk full"))), RecordingSink()
-    jobs = [
-        make_job(ScriptedSource(ENDLESS, "broken"), broken),
-        make_job(ScriptedSource(ENDLESS, "whole"), whole),
-    ]
-    with pytest.raises(OutputError):
-        run_jobs(jobs, make_detector(), store)
-    assert (broken.state, whole.state) == ("aborted", "closed")
-    for job in jobs:
-        assert_cut_short(store, job.run)
-    assert len(whole.written) == store.find_run(jobs[1].run.run_id).ledger.published
-
-
-def test_a_drawing_that_fails_ends_the_run(store: Store, make_detector: MakeDetector) -> None:
-    def draw(pixels: Any, tracks: Any) -> Any:
-        fail_at(12, RuntimeError("a defect"))(tracks.index)
-        return pixels
-
-    source, sink = ScriptedSource(ENDLESS), RecordingSink()
-    job = Job(source, new_run(source), sink, draw)
-    with pytest.raises(RuntimeError, match="a defect"):
-        run_jobs([job], make_detector(), store)
-    assert sink.state == "aborted"
-    assert_cut_short(store, job.run)
-
-
-@pytest.mark.parametrize("number", [0, 3])
-@pytest.mark.parametrize("drawn", [True, False])
-def test_a_store_that_refuses_ends_everything(
-    store: Store, make_detector: MakeDetector, number: int, drawn: bool
-) -> None:
-    sink = RecordingSink()
-    job = make_job(ScriptedSource(ENDLESS), sink if drawn else None)
-    with pytest.raises(StoreError, match="disk full"):
-        run_jobs([job], make_detector(), WatchedStore(store, before=fail_at(number, StoreError("disk full"))))
-    assert sink.state == ("aborted" if drawn else "open")
-    assert_cut_short(store, job.run)
-
-
-@pytest.mark.parametrize("number", [0, 25])
-def test_a_detector_with_a_defect_ends_everything(store: Store, make_detector: MakeDetector, number: int) -> None:
-    job = make_job(ScriptedSource(ENDLESS), sink := RecordingSink())
-    with pytest.raises(RuntimeError, match="a defect"):
-        run_jobs([job], make_detector(before=fail_at(number, RuntimeError("a defect"))), store)
-    assert sink.state == "aborted"
-    assert_cut_short(store, job.run)
-
-
-def test_a_tracker_that_fails_ends_everything(store: Store, make_detector: MakeDetector) -> None:
-    def no_tracker(run: Run):
-        raise TrackerError("no such tracker")
-
-    job = make_job(ScriptedSource(ENDLESS), sink := RecordingSink())
-    with pytest.raises(TrackerError):
-        run_jobs([job], make_detector(), store, open_tracker=no_tracker)
-    assert sink.state == "aborted"
-    assert_cut_short(store, job.run)
-
-
-def test_motion_that_cannot_be_estimated_ends_its_run(store: Store, make_detector: MakeDetector) -> None:
-    def estimate(pixels: Any) -> None:
-        fail_at(9, RuntimeError("a defect"))(number_of(pixels))
-
-    job = make_job(ScriptedSource(ENDLESS), sink := RecordingSink(), estimate_motion=estimate)
-    with pytest.raises(RuntimeError, match="a defect"):
-        run_jobs([job], make_detector(), store)
-    assert (sink.written, sink.state) == (list(range(9)), "closed")
-    assert_cut_short(store, job.run)
-
-
-def test_what_the_caller_raises_comes_back(store: Store, make_detector: MakeDetector) -> None:
-    def broken_pipe(progress: Progress) -> None:
-        raise BrokenPipeError
-
-    job = make_job(ScriptedSource(ENDLESS), sink := RecordingSink())
-    with pytest.raises(BrokenPipeError):
-        run_jobs([job], make_detector(), store, on_progress=broken_pipe)
-    assert sink.state == "aborted"
 
 
 # Memory
@@ -444,7 +186,7 @@ def test_what_the_caller_raises_comes_back(store: Store, make_detector: MakeDete
 def test_few_pictures_are_alive_at_once(store: Store, make_detector: MakeDetector, slow: str) -> None:
     tick = Event()
     sink = None if slow.endswith("without sink") else RecordingSink(lambda _: slow == "sink" and tick.wait(0.002))
-    source = ScriptedSource(400)
+    source = ScriptedSource(250)
     detector = make_detector(capacity=4, latency=0.0 if slow == "sink" else 0.002)
     run_jobs([make_job(source, sink)], detector, store)
     gc.collect()

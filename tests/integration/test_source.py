@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,6 +18,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from tests.support.videos import number_of, picture, write_sound, write_video
 from yolotrack.config import SourceSettings
@@ -237,6 +240,23 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path: Path) -> None:
     refused("77", "there is no camera 77")
 
 
+def test_a_song_with_a_cover_is_no_video(tmp_path: Path) -> None:
+    song = write_sound(tmp_path / "song.m4a")
+    path = tmp_path / "cover.mp4"
+    with av.open(str(song)) as sound, av.open(str(path), "w") as output:
+        copy = output.add_stream_from_template(sound.streams.audio[0])
+        cover = output.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 160, 120, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        for packet in sound.demux(audio=0):
+            if packet.size:
+                packet.stream = copy
+                output.mux(packet)
+        output.mux(cover.encode(av.VideoFrame.from_ndarray(picture(3), "bgr24").reformat(format="yuvj420p")))
+        output.mux(cover.encode())
+    refused(path, "only sound")
+
+
 def test_a_file_cut_before_its_index_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mov", 50)
     path.write_bytes(path.read_bytes()[:2000])
@@ -407,6 +427,22 @@ def test_the_real_video(real_data: Path) -> None:
     info, pictures, skipped = read(real_data / "videos" / "car-detection.mp4")
     assert (info.width, info.height, info.rate, info.frame_count, skipped) == (768, 432, Fraction(25, 2), 377, 0)
     assert len(pictures) == 377 and pictures[-1].media_time == pytest.approx(376 * 0.08)
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    """Nothing keeps a picture alive once it was passed on, neither us nor a cycle that waits for the collector."""
+    path = write_video(tmp_path / "a.mp4", 120, rotation=(90, False, False))
+    alive: list[weakref.ref[object]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for shown in open_source(str(path), SourceSettings()):
+            alive.append(weakref.ref(shown.pixels))
+        frames = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert sum(reference() is not None for reference in alive) <= 1
+    assert frames < 20
 
 
 def test_the_real_video_reads_as_opencv_reads_it(real_data: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from tests.support.scripted import make_picture
 from tests.support.waiting import DEADLINE
 from yolotrack.broker.base import Broker, Delivery, LogReader, Subscription
 from yolotrack.model import Frame, Message, RunEnded, RunStatus, utc_now
@@ -81,6 +82,23 @@ def left_in(broker: Broker, topic: str) -> list[tuple[int, bool]]:
             break
         left.append((number_in(delivery.message), delivery.redelivered))
     return left
+
+
+def publish_pictures(broker: Broker, count: int, run_id: str = "run") -> None:
+    """Frames with the numbered pictures, to the log and the queue."""
+    for index in range(count):
+        broker.publish_frame(Frame(run_id, "cam", index, index / 25, utc_now(), make_picture(index)))
+
+
+def all_in(broker: Broker, topic: str) -> list[Message]:
+    """Every message that waits in a queue, taken without an answer."""
+    found: list[Message] = []
+    for delivery in broker.subscribe(topic, 10_000):
+        if delivery is None:
+            return found
+        found.append(delivery.message)
+    return found
+    return found
 
 
 def _collect(items: Iterator[Message | Delivery | None], count: int, seconds: float) -> list:

@@ -51,15 +51,20 @@ def messages_of(run: Run, count: int, gone: Iterable[int] = ()) -> list[Message]
 def dump(store: Store, run: Run) -> dict[str, Any]:
     """Everything that the store knows of a run, but for its id and when it ended."""
     record = store.find_run(run.run_id)
-    rows = store.observations(run.run_id)
     return {
-        "observations": [(o.frame, o.track_id, o.media_time, o.captured_at, o.class_name, o.confidence, o.xyxy) for o in rows],
-        "lost": [(t.index, t.outcome, t.reason, t.media_time) for t in store.lost_frames(run.run_id)],
-        "tracks": [(t.track_id, t.class_name, t.first_frame, t.last_frame, t.observations) for t in store.tracks(run.run_id)],
+        "observations": [
+            (row.frame, row.track_id, row.media_time, row.captured_at, row.class_name, row.confidence, row.xyxy)
+            for row in store.observations(run.run_id)
+        ],
+        "lost": [(row.index, row.outcome, row.reason, row.media_time) for row in store.lost_frames(run.run_id)],
+        "tracks": [
+            (row.track_id, row.class_name, row.first_frame, row.last_frame, row.observations)
+            for row in store.tracks(run.run_id)
+        ],
         "ledger": record.ledger,
         "status": record.status,
         "model": (record.model, record.model_digest, record.tracker),
-    }  # fmt: skip
+    }
 
 
 class WatchedStore:
@@ -94,9 +99,10 @@ class FailingBroker(MemoryBroker):
         super().__init__(capacity, retain)
         self._before = before
 
-    def publish(self, topic: str, message: Message) -> None:
-        self._before(topic, message)
-        super().publish(topic, message)
+    def publish(self, topic: str, *messages: Message) -> None:
+        for message in messages:
+            self._before(topic, message)
+            super().publish(topic, message)
 
 
 def _moment(index: int) -> datetime:

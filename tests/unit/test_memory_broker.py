@@ -48,8 +48,10 @@ class Publishing(Background):
     def blocks_at(self, count: int) -> bool:
         """True when `count` messages were taken, and the next one waits."""
         wait_until(lambda: self.taken == count, f"{count} messages to be taken")
-        return self.running and Taker(self._broker.subscribe("detections.idle", 1)).gets_nothing() and (
-            self.taken == count
+        return (
+            self.running
+            and Taker(self._broker.subscribe("detections.idle", 1)).gets_nothing()
+            and (self.taken == count)
         )
 
 

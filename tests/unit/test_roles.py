@@ -1,24 +1,21 @@
-"""publish, detect and compile over the embedded broker. track has a file of its own."""
+"""publish and compile over the embedded broker; detect and track have files of their own."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from threading import Event
 
 import pytest
 
-from tests.support.brokers import Taker, left_in, make_frame, note, number_in
-from tests.support.runs import FailingBroker, found, lost, make_run
-from tests.support.scripted import RecordingSink, ScriptedDetector, ScriptedSource, make_picture, number_of, plain_copy
+from tests.support.brokers import Taker, all_in, left_in, make_frame, publish_pictures
+from tests.support.runs import found, lost, make_run
+from tests.support.scripted import RecordingSink, ScriptedSource, make_picture, number_of, plain_copy
 from tests.support.waiting import Background, no_thread_left, wait_until
 from yolotrack.broker.base import FRAMES, LogReader, tracks_log, video_log
 from yolotrack.broker.memory import LIVE_BACKLOG, MemoryBroker
-from yolotrack.errors import BrokerClosed, BrokerError, ModelError, OutputError, SourceError
+from yolotrack.errors import BrokerClosed, OutputError, SourceError
 from yolotrack.model import (
     Frame,
-    FrameDetections,
-    FrameLost,
     FrameTracks,
     Message,
     Mode,
@@ -30,7 +27,6 @@ from yolotrack.model import (
     utc_now,
 )
 from yolotrack.roles.compile import compile_video, merge, outcomes
-from yolotrack.roles.detect import detect
 from yolotrack.roles.publish import publish
 
 pytestmark = pytest.mark.timeout(60)
@@ -61,21 +57,7 @@ def everything(reader: LogReader) -> list[Message]:
     return found
 
 
-def publish_pictures(broker: MemoryBroker, count: int, run_id: str = "run") -> None:
-    for index in range(count):
-        broker.publish_frame(Frame(run_id, "cam", index, index / 25, utc_now(), make_picture(index)))
-
-
 # publish
-
-
-def shard_messages(broker: MemoryBroker) -> list[Message]:
-    found = []
-    for delivery in broker.subscribe(SHARD, 10_000):
-        if delivery is None:
-            return found
-        found.append(delivery.message)
-    return found
 
 
 def live_run() -> Run:
@@ -86,7 +68,7 @@ def live_run() -> Run:
 def test_publish_sends_every_picture_between_start_and_end(broker: MemoryBroker) -> None:
     run = make_run()
     assert publish(ScriptedSource(12), run, broker, SHARD, stop=Event()) == 12
-    assert shard_messages(broker) == [RunStarted(run), RunEnded(run.run_id, run.stream, 12, RunStatus.COMPLETE)]
+    assert all_in(broker, SHARD) == [RunStarted(run), RunEnded(run.run_id, run.stream, 12, RunStatus.COMPLETE)]
     frames = everything(broker.read(video_log(run.stream), "start"))
     assert [frame.index for frame in frames] == list(range(12))
     assert [number_of(frame.picture) for frame in frames] == list(range(12))
@@ -97,21 +79,21 @@ def test_publish_sends_every_picture_between_start_and_end(broker: MemoryBroker)
 def test_publish_tells_a_source_without_pictures_from_none(broker: MemoryBroker) -> None:
     run = make_run()
     assert publish(ScriptedSource(0), run, broker, SHARD, stop=Event()) == 0
-    assert shard_messages(broker)[-1] == RunEnded(run.run_id, run.stream, 0, RunStatus.COMPLETE)
+    assert all_in(broker, SHARD)[-1] == RunEnded(run.run_id, run.stream, 0, RunStatus.COMPLETE)
 
 
 def test_publish_stops_after_the_current_frame(broker: MemoryBroker) -> None:
     run, stop = make_run(), Event()
     source = ScriptedSource(50, before=lambda number: number == 7 and stop.set())
     assert publish(source, run, broker, SHARD, stop=stop) == 8
-    assert shard_messages(broker)[-1] == RunEnded(run.run_id, run.stream, 8, RunStatus.INTERRUPTED)
+    assert all_in(broker, SHARD)[-1] == RunEnded(run.run_id, run.stream, 8, RunStatus.INTERRUPTED)
 
 
 def test_publish_keeps_what_came_before_an_error_of_the_source(broker: MemoryBroker) -> None:
     run = make_run()
     with pytest.raises(SourceError, match="broken at picture 5"):
         publish(ScriptedSource(50, fail_at=5), run, broker, SHARD, stop=Event())
-    assert shard_messages(broker)[-1] == RunEnded(run.run_id, run.stream, 5, RunStatus.INTERRUPTED)
+    assert all_in(broker, SHARD)[-1] == RunEnded(run.run_id, run.stream, 5, RunStatus.INTERRUPTED)
     assert [number for number, _ in left_in(broker, FRAMES)] == list(range(5))
 
 
@@ -131,7 +113,7 @@ def test_publish_asks_for_the_motion_of_every_picture_in_order(broker: MemoryBro
 def test_publish_live_skips_detection_when_behind(broker: MemoryBroker) -> None:
     run = live_run()
     assert publish(ScriptedSource(20), run, broker, SHARD, stop=Event()) == 20
-    _, *dropped, ended = shard_messages(broker)
+    _, *dropped, ended = all_in(broker, SHARD)
     assert [frame.index for frame in everything(broker.read(video_log(run.stream), "start"))] == list(range(20))
     assert [number for number, _ in left_in(broker, FRAMES)] == list(range(LIVE_BACKLOG))
     assert [(m.index, m.outcome) for m in dropped] == [(index, Outcome.DROPPED) for index in range(LIVE_BACKLOG, 20)]
@@ -144,183 +126,7 @@ def test_publish_archive_waits_for_room() -> None:
     publishing = Background(lambda: publish(source, make_run(), broker, SHARD, stop=Event()))
     assert Taker(broker.subscribe(FRAMES, 2)).numbers(20) == list(range(20))
     assert publishing.result() == 20
-    assert len(shard_messages(broker)) == 2, "start and end, and nothing dropped"
-
-
-# detect
-
-
-class Detecting:
-    """The detect role at work."""
-
-    def __init__(self, broker: MemoryBroker, detector: ScriptedDetector) -> None:
-        self.stop = Event()
-        self._detector = detector
-        self._call = Background(lambda: detect(broker, detector, "model", lambda _: SHARD, stop=self.stop))
-
-    def end(self) -> None:
-        """Stop it; raises what it raises."""
-        self.stop.set()
-        self.join()
-
-    def join(self) -> None:
-        try:
-            self._call.result()
-        finally:
-            self._detector.close()
-
-
-def detected(broker: MemoryBroker, count: int) -> list[Message]:
-    taken = Taker(broker.subscribe(SHARD, 10_000)).take(count)
-    return [delivery.message for delivery in taken]
-
-
-def test_detect_publishes_in_the_order_fed_though_the_device_finishes_in_another(broker: MemoryBroker) -> None:
-    overtaken = Event()
-
-    def before(number: int) -> None:
-        if number == 10:
-            assert overtaken.wait(10)
-        if number == 13:
-            overtaken.set()
-
-    detecting = Detecting(broker, ScriptedDetector(capacity=4, before=before))
-    publish_pictures(broker, 30)
-    results = detected(broker, 30)
-    detecting.end()
-    assert [message.index for message in results] == list(range(30))
-    assert all(isinstance(message, FrameDetections) for message in results)
-    assert left_in(broker, FRAMES) == []
-
-
-def test_detect_keeps_as_many_in_flight_as_the_device_takes(broker: MemoryBroker) -> None:
-    together = threading.Barrier(3)
-    detecting = Detecting(broker, ScriptedDetector(capacity=3, before=lambda _: together.wait(10)))
-    publish_pictures(broker, 9)
-    assert len(detected(broker, 9)) == 9
-    detecting.end()
-
-
-def test_detect_passes_on_what_belongs_to_a_frame(broker: MemoryBroker) -> None:
-    frame = Frame("run", "cam", 3, 1.25, utc_now(), make_picture(40), motion=(1.0, 0.0, 2.0, 0.0, 1.0, 3.0))
-    broker.publish_frame(frame)
-    detecting = Detecting(broker, ScriptedDetector(digest="abc"))
-    (message,) = detected(broker, 1)
-    detecting.end()
-    for name in ("run_id", "stream", "index", "media_time", "captured_at", "motion"):
-        assert getattr(message, name) == getattr(frame, name)
-    assert (message.model, message.model_digest) == ("model", "abc")
-    assert len(message.detections) == 4
-
-
-@pytest.mark.parametrize("when", ["in its future", "at once"])
-def test_detect_loses_a_frame_that_the_detector_refuses_and_no_other(broker: MemoryBroker, when: str) -> None:
-    def refuse(number: int) -> None:
-        if number == 5:
-            raise ModelError("five is right out")
-
-    class RefusesAtOnce(ScriptedDetector):
-        def submit(self, image):
-            refuse(number_of(image))
-            return super().submit(image)
-
-    detector = RefusesAtOnce() if when == "at once" else ScriptedDetector(before=refuse)
-    detecting = Detecting(broker, detector)
-    publish_pictures(broker, 10)
-    results = detected(broker, 10)
-    detecting.end()
-    assert [message.index for message in results] == list(range(10))
-    assert [message.index for message in results if not isinstance(message, FrameDetections)] == [5]
-    assert isinstance(results[5], FrameLost)
-    assert (results[5].outcome, results[5].reason) == (Outcome.FAILED, "five is right out")
-
-
-def test_detect_finishes_what_is_in_flight_when_stopped(broker: MemoryBroker) -> None:
-    gate, begun = Event(), threading.Semaphore(0)
-
-    def before(number: int) -> None:
-        begun.release()
-        assert gate.wait(10)
-
-    publish_pictures(broker, 50)
-    detecting = Detecting(broker, ScriptedDetector(capacity=4, before=before))
-    for _ in range(4):
-        assert begun.acquire(timeout=10)
-    detecting.stop.set()
-    gate.set()
-    detecting.join()
-    done = [message.index for message in shard_messages(broker)]
-    left = [number for number, _ in left_in(broker, FRAMES)]
-    assert 4 <= len(done) < 50
-    assert done + left == list(range(50)), "each once: finished, or back in the queue"
-
-
-def test_detect_ends_with_an_unexpected_error_and_leaves_its_frames_unanswered(broker: MemoryBroker) -> None:
-    def before(number: int) -> None:
-        if number == 6:
-            raise RuntimeError("a defect")
-
-    publish_pictures(broker, 20)
-    detecting = Detecting(broker, ScriptedDetector(capacity=2, before=before))
-    with pytest.raises(RuntimeError, match="a defect"):
-        detecting.join()
-    assert [message.index for message in shard_messages(broker)] == list(range(6))
-    left = left_in(broker, FRAMES)
-    assert [number for number, _ in left] == list(range(6, 20))
-    assert left[0] == (6, True)
-
-
-def test_detect_finishes_the_others_when_submitting_fails(broker: MemoryBroker) -> None:
-    class Defective(ScriptedDetector):
-        def submit(self, image):
-            if number_of(image) == 6:
-                raise RuntimeError("a defect")
-            return super().submit(image)
-
-    publish_pictures(broker, 20)
-    detecting = Detecting(broker, Defective())
-    with pytest.raises(RuntimeError, match="a defect"):
-        detecting.join()
-    assert [message.index for message in shard_messages(broker)] == list(range(6))
-    assert [number for number, _ in left_in(broker, FRAMES)] == list(range(6, 20))
-
-
-def test_detect_acknowledges_after_publishing() -> None:
-    def before(topic: str, message: Message) -> None:
-        if isinstance(message, FrameDetections) and message.index == 3:
-            raise BrokerError("no")
-
-    broker = FailingBroker(before)
-    publish_pictures(broker, 8)
-    detecting = Detecting(broker, ScriptedDetector())
-    with pytest.raises(BrokerError):
-        detecting.join()
-    assert [message.index for message in shard_messages(broker)] == [0, 1, 2]
-    assert [number for number, _ in left_in(broker, FRAMES)] == [3, 4, 5, 6, 7]
-
-
-def test_detect_ends_when_the_broker_closes(broker: MemoryBroker) -> None:
-    detecting = Detecting(broker, ScriptedDetector())
-    publish_pictures(broker, 3)
-    detected(broker, 3)
-    broker.close()
-    detecting.join()
-
-
-def test_detect_leaves_no_thread_behind_on_a_closed_broker(broker: MemoryBroker) -> None:
-    broker.close()
-    with pytest.raises(BrokerClosed):
-        Detecting(broker, ScriptedDetector()).join()
-
-
-def test_detect_sets_aside_what_is_no_frame(broker: MemoryBroker) -> None:
-    broker.publish(FRAMES, note("cam", 99))
-    publish_pictures(broker, 2)
-    detecting = Detecting(broker, ScriptedDetector())
-    assert [message.index for message in detected(broker, 2)] == [0, 1]
-    detecting.end()
-    assert [number_in(message) for message, _ in broker.dead_letters] == [99]
-    assert left_in(broker, FRAMES) == []
+    assert len(all_in(broker, SHARD)) == 2, "start and end, and nothing dropped"
 
 
 # compile

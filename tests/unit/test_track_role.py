@@ -6,31 +6,36 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import pytest
 
 from tests.support.brokers import left_in, note, number_in, read_until
-from tests.support.runs import FailingBroker, WatchedStore, dump, found, lost, make_run, messages_of
+from tests.support.runs import WatchedStore, dump, found, lost, make_run, messages_of
+from tests.support.tracking import (
+    SHARD,
+    OpenStore,
+    Tracking,
+    make_role,
+    out_of_order,
+    published_tracks,
+    reference,
+    send,
+    track_all,
+    wait_for_end,
+)
 from tests.support.waiting import Background, no_thread_left, wait_until
-from yolotrack.broker.base import LogReader, tracks_log
+from yolotrack.broker.base import tracks_log
 from yolotrack.broker.memory import MemoryBroker
-from yolotrack.config import DatabaseSettings, TrackerSettings
-from yolotrack.errors import BrokerError, Fenced, ModelMismatch, StoreError
+from yolotrack.config import DatabaseSettings
 from yolotrack.model import FrameTracks, Ledger, Message, Outcome, Run, RunEnded, RunStarted, RunStatus
-from yolotrack.roles.track import TrackRole
 from yolotrack.store.base import Store
 from yolotrack.store.sql import open_store
-from yolotrack.vision.tracker import open_tracker
 
 pytestmark = pytest.mark.timeout(60)
 
-SHARD = "detections.0"
 COUNT = 80
 GONE = (0, 17, 18, 60, 79)
 """Frames of the standard run that are lost."""
-
-OpenStore = Callable[[str], Store]
 
 
 @pytest.fixture(autouse=True)
@@ -63,71 +68,6 @@ def broker() -> Iterator[MemoryBroker]:
     opened = MemoryBroker(capacity=4096, retain=4096)
     yield opened
     opened.close()
-
-
-def make_role(broker: MemoryBroker, store: Any, frames: int = 8, seconds: float = 1000.0) -> TrackRole:
-    def tracker(run: Run):
-        return open_tracker(TrackerSettings(name="bytetrack"), run.rate)
-
-    return TrackRole(broker, store, tracker, commit_frames=frames, commit_seconds=seconds)
-
-
-class Tracking:
-    """The track role at work."""
-
-    def __init__(self, broker: MemoryBroker, store: Any, **batching: Any) -> None:
-        self._stop = Event()
-        role = make_role(broker, store, **batching)
-        self._call = Background(lambda: role.run(SHARD, self._stop))
-
-    def end(self) -> None:
-        """Stop it; raises what it raises."""
-        self._stop.set()
-        self.join()
-
-    def join(self) -> None:
-        self._call.result(30)
-
-
-def send(broker: MemoryBroker, messages: Sequence[Message]) -> None:
-    for message in messages:
-        broker.publish(SHARD, message)
-
-
-def track_all(broker: MemoryBroker, store: Any, messages: Sequence[Message], **batching: Any) -> None:
-    """Track what ends with as many runs as begin in `messages`."""
-    runs = [message.run for message in messages if isinstance(message, RunStarted)]
-    send(broker, messages)
-    tracking = Tracking(broker, store, **batching)
-    for run in {run.run_id: run for run in runs}.values():
-        wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
-    tracking.end()
-
-
-def wait_for_end(log: LogReader, run: Run) -> None:
-    for message in log:
-        if isinstance(message, RunEnded) and message.run_id == run.run_id:
-            break
-    log.close()
-
-
-def published_tracks(broker: MemoryBroker, run: Run) -> list[int]:
-    """The indexes on the run's tracks log, as they came."""
-    found = []
-    for message in broker.read(tracks_log(run.stream), "start"):
-        if message is None:
-            return found
-        if isinstance(message, FrameTracks) and message.run_id == run.run_id:
-            found.append(message.index)
-    return found
-
-
-def reference(store_at: OpenStore, run: Run, messages: Sequence[Message]) -> dict[str, Any]:
-    """What one worker makes of the messages when nothing happens."""
-    broker, store = MemoryBroker(capacity=4096, retain=4096), store_at(f"reference-{run.run_id}")
-    track_all(broker, store, messages)
-    broker.close()
-    return dump(store, run)
 
 
 def standard(run: Run) -> list[Message]:
@@ -171,15 +111,6 @@ def test_a_run_without_frames_ends(broker: MemoryBroker, store: Store) -> None:
 
 
 # Order, repeats, company
-
-
-def out_of_order(messages: Sequence[Message], places: float) -> list[Message]:
-    dice = random.Random(7)
-    return sorted(messages, key=lambda message: number_of(message) + dice.uniform(0, places))
-
-
-def number_of(message: Message) -> int:
-    return -1000 if isinstance(message, RunStarted) else number_in(message)
 
 
 def three_times(messages: Sequence[Message]) -> list[Message]:
@@ -322,120 +253,6 @@ def test_stopping_commits_what_is_tracked(broker: MemoryBroker, store: Store) ->
     ledger = store.find_run(run.run_id).ledger
     left = left_in(broker, SHARD)
     assert ledger.tracked + len(left) == 5, "a frame is tracked, or comes again"
-
-
-# Failure and takeover
-
-
-def fail_at(number: int, error: Exception) -> Callable[[int], None]:
-    def fail(current: int) -> None:
-        if current == number:
-            raise error
-
-    return fail
-
-
-def test_nothing_is_answered_or_published_that_is_not_committed(broker: MemoryBroker, store: Store) -> None:
-    run = make_run()
-    send(broker, messages_of(run, 30))
-    tracking = Tracking(broker, WatchedStore(store, before=fail_at(1, StoreError("disk full"))))
-    with pytest.raises(StoreError, match="disk full"):
-        tracking.join()
-    assert published_tracks(broker, run) == list(range(8))
-    left = left_in(broker, SHARD)
-    assert [number for number, _ in left] == [*range(8, 30), 30]
-    assert [again for _, again in left][:8] == [True] * 8
-    assert store.find_run(run.run_id).ledger.tracked == 8
-
-
-def test_nothing_is_answered_that_is_not_published(store: Store) -> None:
-    run = make_run()
-
-    def before(topic: str, message: Message) -> None:
-        if topic == tracks_log(run.stream) and number_in(message) == 11:
-            raise BrokerError("no")
-
-    broker = FailingBroker(before)
-    send(broker, messages_of(run, 30))
-    with pytest.raises(BrokerError):
-        Tracking(broker, store).join()
-    assert published_tracks(broker, run) == list(range(11))
-    assert [number for number, _ in left_in(broker, SHARD)] == [*range(8, 30), 30]
-    broker.close()
-
-
-@pytest.mark.parametrize("point", ["before", "after"])
-@pytest.mark.parametrize("number", [0, 1, 5])
-def test_a_successor_goes_on_as_if_nothing_had_happened(
-    broker: MemoryBroker, store_at: OpenStore, point: str, number: int
-) -> None:
-    """The first owner dies before or after a transaction, with its frames neither published nor answered."""
-    run, store = make_run(), store_at("taken over")
-    send(broker, out_of_order(standard(run), 20))
-    dying = WatchedStore(store, **{point: fail_at(number, StoreError("killed"))})
-    with pytest.raises(StoreError, match="killed"):
-        Tracking(broker, dying).join()
-    assert store.find_run(run.run_id).ledger.in_flight or number == 0
-    second = Tracking(broker, store)
-    wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
-    second.end()
-    assert dump(store, run) == reference(store_at, run, standard(run))
-    assert left_in(broker, SHARD) == []
-
-
-def test_dying_at_every_batch_changes_nothing(broker: MemoryBroker, store_at: OpenStore) -> None:
-    run, store = make_run(), store_at("taken over")
-    send(broker, standard(run))
-    deaths = 0
-    for _ in range(100):
-        try:
-            tracking = Tracking(broker, WatchedStore(store, after=fail_at(0, StoreError("killed"))))
-            tracking.join()
-        except StoreError:
-            deaths += 1
-        if store.find_run(run.run_id).ledger.in_flight == 0 and deaths >= COUNT // 8:
-            break
-    last = Tracking(broker, store)
-    wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
-    last.end()
-    assert deaths >= COUNT // 8
-    assert dump(store, run) == reference(store_at, run, standard(run))
-
-
-def test_an_owner_that_was_replaced_writes_nothing_more(broker: MemoryBroker, store: Store) -> None:
-    run = make_run()
-
-    def replace(number: int) -> None:
-        if number == 1:
-            store.claim(run.run_id)
-
-    send(broker, messages_of(run, 30))
-    with pytest.raises(Fenced):
-        Tracking(broker, WatchedStore(store, before=replace)).join()
-    assert published_tracks(broker, run) == list(range(8))
-    assert [number for number, _ in left_in(broker, SHARD)] == [*range(8, 30), 30]
-    assert store.find_run(run.run_id).ledger.tracked == 8
-
-
-def test_a_run_holds_one_model(broker: MemoryBroker, store: Store) -> None:
-    run = make_run()
-    frames = [found(run, 0, digest="aaaa"), found(run, 1, digest="aaaa"), found(run, 2, digest="bbbb")]
-    send(broker, [RunStarted(run), *frames])
-    with pytest.raises(ModelMismatch, match=r"frame 2 of cam .*bbbb.* began with .*aaaa.*same weights"):
-        Tracking(broker, store, frames=1).join()
-    assert published_tracks(broker, run) == [0, 1]
-    assert [number for number, _ in left_in(broker, SHARD)] == [2]
-
-
-def test_a_run_holds_one_model_across_owners(broker: MemoryBroker, store: Store) -> None:
-    run = make_run()
-    first = Tracking(broker, store, frames=1)
-    send(broker, [RunStarted(run), found(run, 0, digest="aaaa")])
-    wait_until(lambda: published_tracks(broker, run) == [0], "the first frame")
-    first.end()
-    send(broker, [found(run, 1, digest="bbbb")])
-    with pytest.raises(ModelMismatch):
-        Tracking(broker, store).join()
 
 
 def test_messages_that_nobody_can_use_are_set_aside(broker: MemoryBroker, store: Store) -> None:

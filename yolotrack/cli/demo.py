@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from yolotrack.config import Settings
     from yolotrack.demo.scene import Scene
     from yolotrack.evaluate import Scores
+    from yolotrack.model import TrackSummary
     from yolotrack.pipeline import RunSummary
 
 
@@ -66,7 +70,9 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder ({error.strerror}); name another with --output") from error
+        raise OutputError(
+            f"{folder}: cannot make this folder ({error.strerror}); name another with --output"
+        ) from error
 
 
 def _track(settings: Settings, scene: Scene, folder: Path, show: bool, quiet: bool, stop: Event) -> RunSummary:
@@ -79,8 +85,6 @@ def _track(settings: Settings, scene: Scene, folder: Path, show: bool, quiet: bo
 
 def _score(settings: Settings, scene: Scene, summary: RunSummary, folder: Path) -> Scores:
     """Both sides as MOTChallenge text, which other tools read too, and what they come to."""
-    from contextlib import closing
-
     from yolotrack.demo.scene import write_mot as write_truth
     from yolotrack.evaluate import evaluate, write_mot
     from yolotrack.store.sql import open_store
@@ -93,4 +97,45 @@ def _score(settings: Settings, scene: Scene, summary: RunSummary, folder: Path) 
 
 
 def _print(settings: Settings, summary: RunSummary, scores: Scores | None, *, as_json: bool) -> None:
-    raise NotImplementedError
+    from yolotrack.cli.report import as_dict, print_summaries
+
+    database = common.masked_database(settings)
+    tracks = _tracks(settings, summary)
+    if as_json:
+        measured = {name: round(value, 4) for name, value in asdict(scores).items()} if scores else None
+        document = as_dict(summary, database) | {"track_table": [asdict(t) for t in tracks], "scores": measured}
+        print(json.dumps(document, indent=2))
+        return
+    _print_tracks(tracks)
+    print_summaries([summary], database, as_json=False)
+    if scores is not None:
+        print(f"against the truth: HOTA {scores.hota:.3f}  MOTA {scores.mota:.3f}  IDF1 {scores.idf1:.3f}")
+
+
+def _tracks(settings: Settings, summary: RunSummary) -> list[TrackSummary]:
+    from yolotrack.store.sql import open_store
+
+    with closing(open_store(settings.database, read_only=True)) as store:
+        return list(store.tracks(summary.run.run_id))
+
+
+def _print_tracks(tracks: list[TrackSummary]) -> None:
+    from yolotrack.cli.listing import Column, print_table
+
+    columns = [
+        Column("track", right=True),
+        Column("class"),
+        *(Column(n, right=True) for n in ("from", "to", "frames", "conf")),
+    ]
+    rows = [
+        (
+            f"#{track.track_id}",
+            track.class_name,
+            f"{track.first_time:.2f} s",
+            f"{track.last_time:.2f} s",
+            str(track.observations),
+            f"{track.mean_confidence:.2f}",
+        )
+        for track in tracks
+    ]
+    print_table(columns, rows)

@@ -9,7 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -83,7 +91,7 @@ class ProgressReporter:
 def print_summaries(summaries: Sequence[RunSummary], database: str, *, as_json: bool) -> None:
     """What came of every run, on standard output. `database` is already masked."""
     if as_json:
-        print(json.dumps([_as_dict(summary, database) for summary in summaries], indent=2))
+        print(json.dumps([as_dict(summary, database) for summary in summaries], indent=2))
         return
     console = Console()
     if not console.is_terminal:
@@ -112,7 +120,8 @@ def _rows(summary: RunSummary, database: str) -> list[tuple[str, str]]:
     return [*rows, ("video", str(summary.output))] if summary.output else rows
 
 
-def _as_dict(summary: RunSummary, database: str) -> dict[str, Any]:
+def as_dict(summary: RunSummary, database: str) -> dict[str, Any]:
+    """A summary as JSON has it."""
     return {
         "run_id": summary.run.run_id,
         "stream": summary.run.stream,

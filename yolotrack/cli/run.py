@@ -142,7 +142,9 @@ def stream_names(sources: Sequence[Source], name: str | None) -> list[str]:
         if len(sources) > 1:
             raise UsageError("--stream names one stream, but there are several sources")
         if not STREAM_PATTERN.match(name):
-            raise UsageError(f"--stream {name!r}: letters, digits, '.', '_' and '-', at most 64, beginning with no sign")
+            raise UsageError(
+                f"--stream {name!r}: letters, digits, '.', '_' and '-', at most 64, beginning with no sign"
+            )
         return [name]
     names: list[str] = []
     for source in sources:
@@ -169,9 +171,7 @@ def _window(stack: ExitStack, stop: Event) -> Show:
     return stack.enter_context(closing(Window(stop))).show
 
 
-def _job(
-    stack: ExitStack, settings: Settings, source: Source, run_: Run, path: Path | None, wanted: Wanted
-) -> Job:
+def _job(stack: ExitStack, settings: Settings, source: Source, run_: Run, path: Path | None, wanted: Wanted) -> Job:
     from yolotrack.pipeline import Job
 
     sink = draw = None

@@ -75,6 +75,8 @@ class ContainerReader:
         self._target = target
         self._selection = selection
         self._reformatter = VideoReformatter()
+        self._rotation: int | None = None
+        self._matrix: list[int] | None = None
         self._connect()
         try:
             timed = selection.pick(self._from_start())
@@ -115,7 +117,7 @@ class ContainerReader:
         self._container.flags &= ~_GENERATE_TIMES
 
     def _describe(self, frame: VideoFrame) -> SourceInfo:
-        height, width = _upright(np.empty((frame.height, frame.width, 3), np.uint8), frame).shape[:2]
+        height, width = self._upright(np.empty((frame.height, frame.width, 3), np.uint8), frame).shape[:2]
         rate = _rate(self._stream)
         return SourceInfo(
             name=self._target.name,
@@ -203,8 +205,14 @@ class ContainerReader:
     def _pixels(self, frame: VideoFrame) -> Pixels:
         # One thread: at these sizes starting more costs swscale three times what it does.
         bgr: Any = self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray()
-        upright = np.ascontiguousarray(_upright(bgr, frame), np.uint8)
+        upright = np.ascontiguousarray(self._upright(bgr, frame), np.uint8)
         return fit(upright, self.info.width, self.info.height)
+
+    def _upright(self, pixels: Pixels, frame: VideoFrame) -> Pixels:
+        if frame.rotation != self._rotation:
+            # Looked up once a change: a frame asked for its side data lives until the next garbage collection.
+            self._rotation, self._matrix = frame.rotation, _display_matrix(frame)
+        return pixels if self._matrix is None else orient(pixels, self._matrix)
 
 
 def _open(target: Target) -> InputContainer:
@@ -234,9 +242,9 @@ def _rate(stream: VideoStream) -> Fraction | None:
     return average if average and 0 < average <= FASTEST_RATE else None
 
 
-def _upright(pixels: Pixels, frame: VideoFrame) -> Pixels:
+def _display_matrix(frame: VideoFrame) -> list[int] | None:
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    return pixels if matrix is None else orient(pixels, np.frombuffer(matrix, np.int32).tolist())
+    return None if matrix is None else [int(number) for number in np.frombuffer(matrix, np.int32)]
 
 
 @contextmanager

@@ -126,7 +126,7 @@ class PackagedTracker:
             self._ids[confirmed] = self._issued
         ours = np.array([self._ids[confirmed] for confirmed in theirs[rows].tolist()], dtype=int)
         alive = {track.tracker_id for track in self._inner.tracks}
-        self._ids = {theirs: ours for theirs, ours in self._ids.items()}
+        self._ids = {known: number for known, number in self._ids.items() if known in alive}
         order = np.argsort(ours)
         tracks = _rows(found, rows[order])
         tracks.tracker_id = ours[order]

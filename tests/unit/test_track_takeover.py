@@ -1,0 +1,182 @@
+"""track when it fails: nothing is lost, nothing doubled, and a successor writes the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.brokers import left_in, number_in
+from tests.support.runs import FailingBroker, WatchedStore, dump, found, make_run, messages_of
+from tests.support.tracking import (
+    SHARD,
+    OpenStore,
+    Tracking,
+    out_of_order,
+    published_tracks,
+    reference,
+    send,
+    wait_for_end,
+)
+from tests.support.waiting import no_thread_left, wait_until
+from yolotrack.broker.base import tracks_log
+from yolotrack.broker.memory import MemoryBroker
+from yolotrack.config import DatabaseSettings
+from yolotrack.errors import BrokerError, Fenced, ModelMismatch, StoreError
+from yolotrack.model import Message, Run, RunStarted
+from yolotrack.store.base import Store
+from yolotrack.store.sql import open_store
+
+pytestmark = pytest.mark.timeout(60)
+
+COUNT = 80
+GONE = (0, 17, 18, 60, 79)
+"""Frames of the standard run that are lost."""
+
+
+@pytest.fixture(autouse=True)
+def every_thread_ends() -> Iterator[None]:
+    with no_thread_left():
+        yield
+
+
+@pytest.fixture
+def store_at(tmp_path: Path) -> Iterator[OpenStore]:
+    """Opens databases by name."""
+    opened: list[Store] = []
+
+    def open_one(name: str) -> Store:
+        opened.append(open_store(DatabaseSettings(url=f"sqlite:///{tmp_path / name}.db")))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(store_at: OpenStore) -> Store:
+    return store_at("tracks")
+
+
+@pytest.fixture
+def broker() -> Iterator[MemoryBroker]:
+    opened = MemoryBroker(capacity=4096, retain=4096)
+    yield opened
+    opened.close()
+
+
+def standard(run: Run) -> list[Message]:
+    return messages_of(run, COUNT, GONE)
+
+
+def fail_at(number: int, error: Exception) -> Callable[[int], None]:
+    def fail(current: int) -> None:
+        if current == number:
+            raise error
+
+    return fail
+
+
+def test_nothing_is_answered_or_published_that_is_not_committed(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    send(broker, messages_of(run, 30))
+    tracking = Tracking(broker, WatchedStore(store, before=fail_at(1, StoreError("disk full"))))
+    with pytest.raises(StoreError, match="disk full"):
+        tracking.join()
+    assert published_tracks(broker, run) == list(range(8))
+    left = left_in(broker, SHARD)
+    assert [number for number, _ in left] == [*range(8, 30), 30]
+    assert [again for _, again in left][:8] == [True] * 8
+    assert store.find_run(run.run_id).ledger.tracked == 8
+
+
+def test_nothing_is_answered_that_is_not_published(store: Store) -> None:
+    run = make_run()
+
+    def before(topic: str, message: Message) -> None:
+        if topic == tracks_log(run.stream) and number_in(message) == 11:
+            raise BrokerError("no")
+
+    broker = FailingBroker(before)
+    send(broker, messages_of(run, 30))
+    with pytest.raises(BrokerError):
+        Tracking(broker, store).join()
+    assert published_tracks(broker, run) == list(range(11))
+    assert [number for number, _ in left_in(broker, SHARD)] == [*range(8, 30), 30]
+    broker.close()
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_a_successor_goes_on_as_if_nothing_had_happened(
+    broker: MemoryBroker, store_at: OpenStore, point: str, number: int
+) -> None:
+    """The first owner dies before or after a transaction, with its frames neither published nor answered."""
+    run, store = make_run(), store_at("taken over")
+    send(broker, out_of_order(standard(run), 20))
+    dying = WatchedStore(store, **{point: fail_at(number, StoreError("killed"))})
+    with pytest.raises(StoreError, match="killed"):
+        Tracking(broker, dying).join()
+    assert store.find_run(run.run_id).ledger.in_flight or number == 0
+    second = Tracking(broker, store)
+    wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
+    second.end()
+    assert dump(store, run) == reference(store_at, run, standard(run))
+    assert left_in(broker, SHARD) == []
+
+
+def test_dying_at_every_batch_changes_nothing(broker: MemoryBroker, store_at: OpenStore) -> None:
+    run, store = make_run(), store_at("taken over")
+    send(broker, standard(run))
+    deaths = 0
+    for _ in range(100):
+        try:
+            tracking = Tracking(broker, WatchedStore(store, after=fail_at(0, StoreError("killed"))))
+            tracking.join()
+        except StoreError:
+            deaths += 1
+        if store.find_run(run.run_id).ledger.in_flight == 0 and deaths >= COUNT // 8:
+            break
+    last = Tracking(broker, store)
+    wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
+    last.end()
+    assert deaths >= COUNT // 8
+    assert dump(store, run) == reference(store_at, run, standard(run))
+
+
+def test_an_owner_that_was_replaced_writes_nothing_more(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+
+    def replace(number: int) -> None:
+        if number == 1:
+            store.claim(run.run_id)
+
+    send(broker, messages_of(run, 30))
+    with pytest.raises(Fenced):
+        Tracking(broker, WatchedStore(store, before=replace)).join()
+    assert published_tracks(broker, run) == list(range(8))
+    assert [number for number, _ in left_in(broker, SHARD)] == [*range(8, 30), 30]
+    assert store.find_run(run.run_id).ledger.tracked == 8
+
+
+def test_a_run_holds_one_model(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    frames = [found(run, 0, digest="aaaa"), found(run, 1, digest="aaaa"), found(run, 2, digest="bbbb")]
+    send(broker, [RunStarted(run), *frames])
+    with pytest.raises(ModelMismatch, match=r"frame 2 of cam .*bbbb.* began with .*aaaa.*same weights"):
+        Tracking(broker, store, frames=1).join()
+    assert published_tracks(broker, run) == [0, 1]
+    assert [number for number, _ in left_in(broker, SHARD)] == [2]
+
+
+def test_a_run_holds_one_model_across_owners(broker: MemoryBroker, store: Store) -> None:
+    run = make_run()
+    first = Tracking(broker, store, frames=1)
+    send(broker, [RunStarted(run), found(run, 0, digest="aaaa")])
+    wait_until(lambda: published_tracks(broker, run) == [0], "the first frame")
+    first.end()
+    send(broker, [found(run, 1, digest="bbbb")])
+    with pytest.raises(ModelMismatch):
+        Tracking(broker, store).join()
