@@ -1,6 +1,8 @@
 """How much of the model's own speed is left in `yolotrack run`.
 
-    python bench/run.py VIDEO --model yolov8n.pt [--rounds 5] [--json]
+    python bench/run.py [VIDEO] [--model yolov8n.pt] [--rounds 5] [--json]
+
+Without a video: the one of the folder that YOLOTRACK_REAL_DATA names, with the weights beside it.
 
 In one process and in turn, round by round: the bare model (OpenVINO's AsyncInferQueue on the same weights, shape and
 precision, fed one ready-made picture, nothing done with what comes out), `run` without a video, `run -o`. The ratios
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import tempfile
@@ -47,8 +50,9 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("video")
-    parser.add_argument("--model", default="yolov8n.pt")
+    data = Path(os.environ.get("YOLOTRACK_REAL_DATA", "../shared/data"))
+    parser.add_argument("video", nargs="?", default=str(data / "videos" / "car-detection.mp4"))
+    parser.add_argument("--model", default=str(data / "weights" / "yolov8n.pt"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -121,8 +125,6 @@ def _print(rounds: list[dict[str, float]], bare: BareModel, *, as_json: bool) ->
 
 
 def _cores() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -78,11 +78,11 @@ def _stay_offline(workdir: Path) -> None:
     from ultralytics.utils import SETTINGS
 
     reporters = ("sync", "wandb", "comet", "mlflow", "tensorboard", "neptune", "clearml", "dvc", "raytune")
-    SETTINGS.update({key: False for key in reporters if key in SETTINGS})  # type: ignore[no-untyped-call]
+    SETTINGS.update({key: False for key in reporters if key in SETTINGS})
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ultralytics import YOLO  # type: ignore[attr-defined]
+    from ultralytics import YOLO
 
     pictures = options.workdir / "pictures"
     seeds = -(-options.pictures // PICTURES_A_SEED)
@@ -102,7 +102,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from ultralytics import YOLO  # type: ignore[attr-defined]
+    from ultralytics import YOLO
 
     pictures = options.workdir / "pictures"
     _draw(pictures / "held-out", HELD_OUT[:EVALUATED])

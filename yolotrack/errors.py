@@ -14,6 +14,7 @@
     │   ├── Fenced          another owner took this run over
     │   └── NotFound        no such run, class or stream
     ├── BrokerError         the broker refuses
+    │   ├── Stalled         a run that others should be working on does not go on
     │   ├── BrokerClosed    the broker was closed while waiting on it
     │   └── StreamBusy      another publisher feeds this stream
     └── WireError           bytes that are no message of ours
@@ -85,6 +86,10 @@ class BrokerError(YolotrackError):
 
 class BrokerClosed(BrokerError):
     """The broker was closed."""
+
+
+class Stalled(BrokerError):
+    """A run that others should be working on does not go on."""
 
 
 class StreamBusy(BrokerError):

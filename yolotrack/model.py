@@ -16,13 +16,12 @@ from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-if TYPE_CHECKING:  # supervision takes a second to import, and `--help` should not
+if TYPE_CHECKING:  # these take long to import, and `--help` should not
+    import numpy as np
+    import numpy.typing as npt
     import supervision as sv
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 """A picture: height x width x 3, BGR, contiguous."""
 
 STREAM_PATTERN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -152,7 +151,24 @@ class FrameTracks:
     reason: str = ""
 
 
-Message: TypeAlias = Frame | RunStarted | FrameDetections | FrameLost | RunEnded | FrameTracks
+@dataclass(frozen=True, slots=True)
+class ModelPinned:
+    """A worker's offer to detect a run with its model. The first offer in the log of runs holds for all."""
+
+    run_id: str
+    stream: str
+    model: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """Says nothing. Whoever puts one into a log, and reads up to it, has read all that was there before."""
+
+    token: str
+
+
+Message: TypeAlias = Frame | RunStarted | FrameDetections | FrameLost | RunEnded | FrameTracks | ModelPinned | Barrier
 """Everything that a broker carries."""
 
 
@@ -215,6 +231,11 @@ class Observation:
     class_name: str
     confidence: float
     xyxy: tuple[float, float, float, float] = field(default=(0.0, 0.0, 0.0, 0.0))
+
+
+def new_barrier() -> Barrier:
+    """One that nobody else has."""
+    return Barrier(new_run_id())
 
 
 def new_run_id() -> str:

@@ -9,15 +9,15 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import TypeAlias
 
 from yolotrack.broker.base import shard_topic, tracks_log, video_log
 from yolotrack.broker.memory import MemoryBroker
 from yolotrack.config import PipelineSettings
-from yolotrack.errors import BrokerClosed, StoreError
+from yolotrack.crew import Crew, join
+from yolotrack.errors import StoreError
 from yolotrack.model import (
-    Frame,
     FrameTracks,
     Ledger,
     Mode,
@@ -28,8 +28,8 @@ from yolotrack.model import (
     new_run_id,
     utc_now,
 )
-from yolotrack.roles.compile import compile_video, merge, outcomes
-from yolotrack.roles.detect import detect
+from yolotrack.roles.compile import Pair, compile_video, merge, outcomes
+from yolotrack.roles.detect import DetectRole
 from yolotrack.roles.publish import EstimateMotion, publish
 from yolotrack.roles.track import OpenTracker, TrackRole
 from yolotrack.store.base import Store
@@ -124,7 +124,7 @@ def run_pipeline(
     for job in jobs:
         detector.prepare(job.run.width, job.run.height)
     broker = MemoryBroker(_capacity(jobs, settings))
-    crew = _Crew()
+    crew = Crew()
     lanes = [_Lane(job, broker, drawing=job.sink is not None or show is not None) for job in jobs]
     drained = Event()
     started = time.monotonic()
@@ -139,14 +139,17 @@ def run_pipeline(
             commit_seconds=settings.commit_seconds,
         )
         crew.start("track", lambda: role.run(SHARD, drained), on_error=broker.close)
-        crew.start("detect", lambda: detect(broker, detector, model, _shard, stop=drained), on_error=broker.close)
+        detecting = DetectRole(broker, detector, model, _shard)
+        crew.start("detect", lambda: detecting.run(drained), on_error=broker.close)
         publishing = [crew.start(f"publish {lane.job.run.stream}", partial(lane.publish, stop)) for lane in lanes]
         _watch(lanes, on_progress, show)
-        _join(publishing)  # after a sink's error they may still wait for room, which the others must go on to make
+        join(
+            publishing, PATIENCE_SECONDS
+        )  # after a sink's error they may still wait for room, which the others must go on to make
     finally:
         drained.set()
         broker.close()
-        _join(crew.threads)
+        join(crew.threads, PATIENCE_SECONDS)
         _close_books(jobs, store)
     if crew.error is not None:
         raise crew.error
@@ -184,37 +187,6 @@ def _close_books(jobs: Sequence[Job], store: Store) -> None:
             if store.find_run(job.run.run_id).status is RunStatus.RUNNING:
                 claim = store.claim(job.run.run_id)
                 store.end_run(claim, RunStatus.INTERRUPTED, claim.checkpoint.next_index)
-
-
-def _join(threads: Sequence[Thread]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    for thread in threads:
-        thread.join(max(deadline - time.monotonic(), 0.0))
-
-
-class _Crew:
-    """Threads, and the first error among them. That the broker was closed is no error of the one who noticed."""
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-        self.threads: list[Thread] = []
-
-    def start(self, name: str, work: Callable[[], object], on_error: Callable[[], None] = lambda: None) -> Thread:
-        """Run `work` in a thread of its own; should it raise, call `on_error` there."""
-
-        def run() -> None:
-            try:
-                work()
-            except BrokerClosed:
-                pass
-            except Exception as error:
-                self.error = self.error or error
-                on_error()
-
-        thread = Thread(target=run, name=name, daemon=True)
-        self.threads.append(thread)
-        thread.start()
-        return thread
 
 
 class _Lane:
@@ -278,7 +250,7 @@ class _Lane:
         self._lost += tracks.outcome is not Outcome.TRACKED
         self._objects = len(tracks.tracks)
 
-    def _counted(self, pairs: Iterator[tuple[Frame, FrameTracks]]) -> Iterator[tuple[Frame, FrameTracks]]:
+    def _counted(self, pairs: Iterator[Pair]) -> Iterator[Pair]:
         for frame, tracks in pairs:
             yield frame, tracks
             self._count(tracks)

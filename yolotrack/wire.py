@@ -19,12 +19,14 @@ from msgspec import Meta
 
 from yolotrack.errors import WireError
 from yolotrack.model import (
+    Barrier,
     Frame,
     FrameDetections,
     FrameLost,
     FrameTracks,
     Message,
     Mode,
+    ModelPinned,
     Outcome,
     Run,
     RunEnded,
@@ -110,8 +112,19 @@ class _Ended(_Header, frozen=True, tag="run-ended"):
     status: RunStatus
 
 
+class _Pinned(_Header, frozen=True, tag="model-pinned"):
+    run_id: _RunId
+    stream: _Stream
+    model: _Text
+    digest: _Text
+
+
+class _Barrier(_Header, frozen=True, tag="barrier"):
+    token: _RunId
+
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Frame | _Detections | _Lost | _Tracks | _Started | _Ended)
+_decoder = msgspec.msgpack.Decoder(_Frame | _Detections | _Lost | _Tracks | _Started | _Ended | _Pinned | _Barrier)
 
 
 def encode(message: Message) -> bytes:
@@ -147,6 +160,10 @@ def _header(message: Message) -> tuple[_Header, bytes]:
         return _started(message.run), b""
     if isinstance(message, RunEnded):
         return _Ended(message.run_id, message.stream, message.frame_count, message.status), b""
+    if isinstance(message, ModelPinned):
+        return _Pinned(message.run_id, message.stream, message.model, message.digest), b""
+    if isinstance(message, Barrier):
+        return _Barrier(message.token), b""
     place = (message.run_id, message.stream, message.index, message.media_time, message.captured_at)
     if isinstance(message, Frame):
         if not isinstance(message.picture, bytes):
@@ -179,6 +196,10 @@ def _message(header: _Header, payload: bytes) -> Message:
         return FrameTracks(*_where(header), header.outcome, _unpack(header.boxes), header.reason)
     if isinstance(header, _Ended):
         return RunEnded(header.run_id, header.stream, header.frame_count, header.status)
+    if isinstance(header, _Pinned):
+        return ModelPinned(header.run_id, header.stream, header.model, header.digest)
+    if isinstance(header, _Barrier):
+        return Barrier(header.token)
     assert isinstance(header, _Started)  # noqa: S101  # the decoder knows no other
     rate = Fraction(*header.rate) if header.rate else None
     return RunStarted(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import supervision as sv
 
 from tests.support.stores import BEGIN, batch_of, box_of, claimed, dump, lost, make_run, open_file, tracked
 from tests.support.waiting import Background
@@ -81,6 +82,19 @@ def test_runs_are_listed_oldest_first(store: Store) -> None:
     assert [record.run.stream for record in store.runs()] == ["cam-0", "cam-1", "cam-2"]
 
 
+def test_runs_of_one_status_are_listed_oldest_first(store: Store) -> None:
+    for minute in (4, 2, 0, 1, 3):
+        claim = claimed(store, run := make_run(f"cam-{minute}", minute=minute))
+        store.commit(claim, batch_of([tracked(run, 0)]))
+        if minute % 2:
+            store.end_run(claim, RunStatus.COMPLETE, 1)
+    listed = {status: [record.run.stream for record in store.runs(status)] for status in RunStatus}
+    assert listed[RunStatus.RUNNING] == ["cam-0", "cam-2", "cam-4"]
+    assert listed[RunStatus.COMPLETE] == ["cam-1", "cam-3"]
+    assert listed[RunStatus.INTERRUPTED] == []
+    assert [record.tracks for record in store.runs(RunStatus.RUNNING)] == [2] * 3
+
+
 def test_ending_a_run_sets_status_time_and_published(store: Store) -> None:
     run = make_run()
     claim = claimed(store, run)
@@ -126,7 +140,7 @@ def test_an_empty_store_has_no_latest_run(store: Store) -> None:
 
 
 def test_questions_about_an_unknown_run_are_refused_at_once(store: Store) -> None:
-    for ask in (store.observations, store.tracks, store.lost_frames, store.claim):
+    for ask in (store.observations, store.tracks, store.outcomes, store.claim):
         with pytest.raises(NotFound, match="nope"):
             store.start_run(make_run())
             ask("nope")
@@ -254,6 +268,68 @@ def test_the_tables_do_not_depend_on_how_frames_fell_into_batches(store: Store) 
     assert sums[0] == sums[1] == sums[2]
 
 
+# -- frames that wait for an earlier one
+
+
+def test_what_was_spilled_comes_with_the_next_claim_in_order(store: Store) -> None:
+    run = make_run()
+    claim = claimed(store, run)
+    assert claim.spilled == ()
+    store.spill(claim, {7: b"seven", 3: bytes(range(256))})
+    store.spill(claim, {5: b""})
+    assert store.claim(run.run_id).spilled == (bytes(range(256)), b"", b"seven")
+
+
+def test_spilling_nothing_or_again_changes_nothing(store: Store) -> None:
+    run = make_run()
+    claim = claimed(store, run)
+    store.spill(claim, {3: b"three"})
+    store.spill(claim, {})
+    store.spill(claim, {4: b"four", 3: b"another"})
+    assert store.claim(run.run_id).spilled == (b"three", b"four")
+
+
+def test_a_commit_drops_what_was_spilled_below_its_next_index(store: Store) -> None:
+    run, other = make_run(), make_run("other")
+    claim, others = claimed(store, run), claimed(store, other)
+    store.spill(claim, {index: b"%d" % index for index in (1, 2, 3, 9)})
+    store.spill(others, {1: b"other"})
+    store.commit(claim, batch_of([tracked(run, index) for index in range(3)]))
+    claim = store.claim(run.run_id)
+    assert claim.spilled == (b"3", b"9")
+    store.spill(claim, {2: b"too late"})
+    assert store.claim(run.run_id).spilled == (b"3", b"9"), "its turn came and went"
+    assert store.claim(other.run_id).spilled == (b"other",)
+
+
+def test_a_refused_commit_drops_nothing_spilled(store: Store) -> None:
+    run = make_run()
+    claim = claimed(store, run)
+    store.spill(claim, {1: b"one"})
+    with pytest.raises(StoreError):
+        store.commit(claim, Batch((tracked(run, 0), tracked(run, 0)), Checkpoint(2), 2))
+    assert store.claim(run.run_id).spilled == (b"one",)
+
+
+def test_the_end_of_a_run_drops_all_it_spilled(store: Store) -> None:
+    run, other = make_run(), make_run("other")
+    claim = claimed(store, run)
+    store.spill(claim, {4: b"four"})
+    store.spill(claimed(store, other), {4: b"other"})
+    store.end_run(claim, RunStatus.INTERRUPTED, 9)
+    assert store.claim(run.run_id).spilled == ()
+    assert store.claim(other.run_id).spilled == (b"other",)
+
+
+def test_an_earlier_owner_spills_nothing(store: Store) -> None:
+    run = make_run()
+    old = claimed(store, run)
+    store.claim(run.run_id)
+    with pytest.raises(Fenced):
+        store.spill(old, {3: b"stale"})
+    assert store.claim(run.run_id).spilled == ()
+
+
 # -- asking
 
 
@@ -291,15 +367,77 @@ def test_observations_by_track_and_half_open_frames(
     assert [(row.frame, row.track_id) for row in rows] == expected
 
 
-def test_frames_that_were_not_tracked_are_told_with_their_reason(store: Store) -> None:
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_outcomes_come_back_exactly_as_they_were_committed(store: Store, size: int) -> None:
+    run, other = make_run(), make_run("other")
+    frames = [_random_outcome(run, index) for index in range(40)]
+    claim = claimed(store, run)
+    for start in range(0, 40, size):
+        store.commit(claim, batch_of(frames[start : start + size]))
+    store.commit(claimed(store, other), batch_of([tracked(other, index) for index in range(50)]))
+    found = list(store.outcomes(run.run_id))
+    assert len(found) == 40
+    for frame, expected in zip(found, frames, strict=True):
+        assert _evolve(frame, tracks=None) == _evolve(expected, tracks=None)
+        _assert_same(frame.tracks, expected.tracks)
+
+
+def _random_outcome(run: Run, index: int) -> FrameTracks:
+    """Lost, dropped, empty, or with one to eight tracks of any float32 there is."""
+    dice = np.random.default_rng(index)
+    if index % 5 == 3:
+        return lost(run, index, (Outcome.FAILED, Outcome.DROPPED)[index % 2], "no JPEG: ü" if index % 3 else "")
+    count = int(dice.integers(0, 9)) if index % 4 else 0
+    ids = np.sort(dice.choice(1000, count, replace=False) + 1).tolist()
+    kinds = dice.choice([0, 2, 7], count).tolist()
+    frame = tracked(run, index, ids, class_id=kinds, confidence=dice.random(count, np.float32))
+    frame.tracks.xyxy[:] = dice.normal(0, 10.0 ** dice.integers(-30, 30), (count, 4)).astype(np.float32)
+    return frame
+
+
+def _assert_same(tracks: sv.Detections, expected: sv.Detections) -> None:
+    """The same bits in every column; of an empty one only that all columns are there."""
+    assert tracks.data.keys() == {"class_name"}
+    assert (tracks.xyxy.dtype, tracks.confidence.dtype, tracks.class_id.dtype) == (np.float32, np.float32, int)
+    assert (tracks.tracker_id.dtype, tracks.data["class_name"].dtype.kind) == (int, "U")
+    assert (tracks.xyxy.shape, len(tracks.tracker_id)) == ((len(expected), 4), len(expected))
+    if len(expected):
+        assert tracks.xyxy.tobytes() == expected.xyxy.tobytes()
+        assert tracks.confidence.tobytes() == expected.confidence.tobytes()
+        assert tracks.class_id.tolist() == expected.class_id.tolist()
+        assert tracks.tracker_id.tolist() == expected.tracker_id.tolist()
+        assert tracks.data["class_name"].tolist() == expected.data["class_name"].tolist()
+
+
+def test_tracks_of_an_outcome_are_ordered_by_id(store: Store) -> None:
     run = make_run()
-    frames = [tracked(run, 0), lost(run, 1), tracked(run, 2, ids=()), lost(run, 3, Outcome.DROPPED, "")]
-    store.commit(claimed(store, run), batch_of(frames))
-    failed, dropped = store.lost_frames(run.run_id)
-    assert (failed.run_id, failed.stream, failed.index, failed.reason) == (run.run_id, "cam", 1, "not a JPEG")
-    assert (failed.media_time, failed.captured_at) == (1 / 25, frames[1].captured_at)
-    assert (failed.outcome, dropped.outcome, dropped.index) == (Outcome.FAILED, Outcome.DROPPED, 3)
-    assert len(failed.tracks) == 0
+    store.commit(claimed(store, run), batch_of([tracked(run, 0, ids=(5, 1, 3), class_id=(2, 0, 7))]))
+    [frame] = store.outcomes(run.run_id)
+    assert frame.tracks.tracker_id.tolist() == [1, 3, 5]
+    assert frame.tracks.data["class_name"].tolist() == ["person", "truck", "car"]
+    assert [tuple(box) for box in frame.tracks.xyxy.tolist()] == [box_of(0, track) for track in (1, 3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [(None, range(6)), ((2, 4), (2, 3)), ((0, 1), (0,)), ((4, 99), (4, 5)), ((3, 3), ()), ((6, 9), ())],
+)
+def test_outcomes_of_a_half_open_range(store: Store, span: tuple[int, int] | None, expected: tuple[int, ...]) -> None:
+    run = make_run()
+    frames = [tracked(run, 0), lost(run, 1), tracked(run, 2, ids=()), lost(run, 3), tracked(run, 4), tracked(run, 5)]
+    store.commit(claimed(store, run), batch_of(frames, published=9))
+    assert [frame.index for frame in store.outcomes(run.run_id, span)] == list(expected)
+
+
+def test_outcomes_are_of_one_moment(store: Store) -> None:
+    run = make_run()
+    claim = claimed(store, run)
+    store.commit(claim, batch_of([tracked(run, index) for index in range(1500)]))
+    frames = store.outcomes(run.run_id)
+    assert next(frames).index == 0
+    store.commit(claim, batch_of([lost(run, 1500)]))
+    assert [frame.index for frame in frames] == list(range(1, 1500))
+    assert [frame.index for frame in store.outcomes(run.run_id, (1500, 1501))] == [1500]
 
 
 def test_a_track_is_summed_up_over_commits(store: Store) -> None:

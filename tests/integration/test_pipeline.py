@@ -142,9 +142,8 @@ def test_a_frame_that_the_detector_refuses_fails_alone(store: Store, make_detect
     (summary,) = run_jobs([job], make_detector(before=refuse), store)
     assert summary.ledger == Ledger(40, 39, 1, 0)
     assert summary.status is RunStatus.COMPLETE
-    assert [(t.index, t.outcome, t.reason) for t in store.lost_frames(job.run.run_id)] == [
-        (11, Outcome.FAILED, "out of memory")
-    ]
+    [failed] = store.outcomes(job.run.run_id, (11, 12))
+    assert (failed.index, failed.outcome, failed.reason) == (11, Outcome.FAILED, "out of memory")
     assert rows_of(store, job.run) == expected_rows(40, lost=(11,))
     assert sink.written == list(range(40)), "the picture is in the video all the same"
 
@@ -161,7 +160,7 @@ def test_live_skips_what_it_cannot_keep_up_with(store: Store, make_detector: Mak
     assert ledger.in_flight == 0
     assert ledger.dropped > 0
     assert ledger.tracked > 0
-    dropped = [t.index for t in store.lost_frames(job.run.run_id) if t.outcome is Outcome.DROPPED]
+    dropped = [t.index for t in store.outcomes(job.run.run_id) if t.outcome is Outcome.DROPPED]
     assert len(dropped) == ledger.dropped
     assert rows_of(store, job.run) == expected_rows(150, lost=tuple(dropped))
     if sink is not None:

@@ -30,6 +30,12 @@ pytestmark = pytest.mark.timeout(30)
 
 
 @pytest.fixture(autouse=True)
+def nothing_ends_by_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who hangs until the pipeline gives up on him makes his test time out."""
+    monkeypatch.setattr(pipeline, "PATIENCE_SECONDS", 300.0)
+
+
+@pytest.fixture(autouse=True)
 def every_thread_ends() -> Iterator[None]:
     with no_thread_left():
         yield
@@ -217,7 +223,14 @@ def test_a_sink_that_cannot_be_finished_is_aborted(store: Store, make_detector: 
 
 
 def test_one_sink_that_cannot_write_spares_the_others(store: Store, make_detector: MakeDetector) -> None:
-    broken, whole = RecordingSink(fail_at(10, OutputError("disk full"))), RecordingSink()
+    tick = Event()
+
+    def write(number: int) -> None:
+        if number == 10:
+            tick.wait(0.1)  # the publisher waits for room by then
+            raise OutputError("disk full")
+
+    broken, whole = RecordingSink(write), RecordingSink()
     jobs = [
         make_job(ScriptedSource(ENDLESS, "broken"), broken),
         make_job(ScriptedSource(ENDLESS, "whole"), whole),

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,13 +16,13 @@ import pytest
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from tests.support.stores import batch_of, claimed, dump, make_run, open_file, tracked
+from tests.support.stores import batch_of, claimed, dump, lost, make_run, open_file, tracked
 from tests.support.waiting import Background, wait_until
 from yolotrack.config import DatabaseSettings
 from yolotrack.errors import StoreError
-from yolotrack.model import Run
+from yolotrack.model import Outcome, Run, RunStatus
 from yolotrack.store import migrations, schema, sqlite
-from yolotrack.store.sql import open_store
+from yolotrack.store.sql import SQLStore, open_store
 
 pytestmark = pytest.mark.timeout(120)
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def test_migrations_lead_to_the_schema_that_the_code_uses(path: Path, tmp_path: 
 def test_migrations_are_recorded_and_taken_once(path: Path) -> None:
     open_file(path).close()
     before = ask(path, "SELECT version, name, applied_at FROM schema_migrations")
-    assert [(version, name) for version, name, _ in before] == [(1, "0001_initial")]
+    assert [(version, name) for version, name, _ in before] == [(1, "0001_initial"), (2, "0002_spilled")]
     open_file(path).close()
     assert ask(path, "SELECT version, name, applied_at FROM schema_migrations") == before
 
@@ -91,32 +91,46 @@ def test_a_step_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.Monkey
             connection.execute(text("CREATE TABLE half_way (n INTEGER)"))
             connection.execute(text("INSERT INTO nowhere VALUES (1)"))
 
-    steps = (*migrations.migrations(), Broken(2, "0002_broken"))
+    steps = (*migrations.migrations(), Broken(3, "0003_broken"))
     monkeypatch.setattr(migrations, "migrations", lambda: steps)
     with pytest.raises(StoreError, match="nowhere"):
         open_file(path)
     assert ask(path, "SELECT name FROM sqlite_master WHERE name = 'half_way'") == []
-    assert ask(path, "SELECT version FROM schema_migrations") == [(1,)]
+    assert ask(path, "SELECT version FROM schema_migrations") == [(1,), (2,)]
     monkeypatch.undo()
     open_file(path).close()
 
 
-def test_a_newer_step_is_taken_on_a_database_with_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class AddColumn(migrations.Migration):
-        def upgrade(self, connection: Connection) -> None:
-            connection.execute(text("ALTER TABLE runs ADD COLUMN note TEXT"))
-
+def test_a_database_of_the_first_schema_is_brought_up_to_date(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = migrations.migrations()
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "migrations", lambda: steps[:1])
+        open_file(path).close()
     run = make_run()
-    with closing(open_file(path)) as store:
-        store.commit(claimed(store, run), batch_of([tracked(run, 0)]))
-        before = dump(store)
-    steps = (*migrations.migrations(), AddColumn(2, "0002_note"))
-    monkeypatch.setattr(migrations, "migrations", lambda: steps)
-    with pytest.raises(StoreError, match=r"older yolotrack wrote it \(schema 1, this one reads 2\)"):
+    with closing(open_file(tmp_path / "model.db")) as model:
+        model.commit(claimed(model, run), batch_of([tracked(run, 0), lost(run, 1), tracked(run, 2)], b"state"))
+        before = dump(model)
+    fill(path, tmp_path / "model.db")
+    with pytest.raises(StoreError, match=r"\(schema 1, this one reads 2\): the next command that writes .* up to date"):
         open_file(path, read_only=True)
     with closing(open_file(path)) as store:
         assert dump(store) == before
+        claim = store.claim(run.run_id)
+        assert (claim.checkpoint.tracker_state, claim.spilled) == (b"state", ())
+        store.spill(claim, {4: b"four"})
     assert ask(path, "SELECT version FROM schema_migrations") == [(1,), (2,)]
+
+
+def fill(path: Path, other: Path) -> None:
+    """Copy all rows of the tables that a database has from another one."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ATTACH ? AS other", (str(other),))
+        tables = connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall()
+        for (name,) in tables:
+            if not name.startswith(("sqlite_", "schema_")):
+                connection.execute(f"INSERT INTO main.{name} SELECT * FROM other.{name}")  # noqa: S608
 
 
 @pytest.mark.parametrize("read_only", [False, True])
@@ -124,7 +138,7 @@ def test_a_newer_schema_is_refused(path: Path, read_only: bool) -> None:
     open_file(path).close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO schema_migrations VALUES (999, '0999_later', 0)")
-    with pytest.raises(StoreError, match=r"newer yolotrack wrote it \(schema 999, this one knows 1\): upgrade"):
+    with pytest.raises(StoreError, match=r"newer yolotrack wrote it \(schema 999, this one knows 2\): upgrade"):
         open_file(path, read_only=read_only)
 
 
@@ -144,7 +158,7 @@ def test_processes_may_open_a_new_database_at_once(path: Path) -> None:
         process.stdin.flush()
     for process in processes:
         outcome_of(process)
-    assert ask(path, "SELECT version FROM schema_migrations") == [(1,)]
+    assert ask(path, "SELECT version FROM schema_migrations") == [(1,), (2,)]
 
 
 # -- opening
@@ -217,7 +231,7 @@ def test_names_with_signs_of_urls_name_their_file(tmp_path: Path) -> None:
     with closing(open_file(path)) as store:
         store.start_run(make_run())
         assert len(list(store.runs())) == 1
-    assert sorted(file.name for file in tmp_path.iterdir()) == [path.name]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [path.name, f"{path.name}-lock"]
 
 
 def test_a_damaged_file_is_told(path: Path) -> None:
@@ -231,11 +245,14 @@ def test_a_damaged_file_is_told(path: Path) -> None:
         dump(store)
 
 
-def test_a_read_only_file_can_be_read_and_is_not_written(path: Path) -> None:
+@pytest.mark.parametrize("lock_file", [True, False])
+def test_a_read_only_file_can_be_read_and_is_not_written(path: Path, lock_file: bool) -> None:
     run = make_run()
     with closing(open_file(path)) as store:
         store.commit(claimed(store, run), batch_of([tracked(run, 0)]))
     path.chmod(0o444)
+    if not lock_file:
+        path.with_name("tracks.db-lock").unlink()
     for folder in (path.parent, *path.parent.parents):
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
@@ -279,6 +296,49 @@ def test_a_database_that_stays_locked_is_told_and_nothing_lost(path: Path, monke
                 open_file(path)
         store.commit(claim, batch_of([tracked(run, 0)]))
         assert store.find_run(run.run_id).ledger.tracked == 1
+
+
+def test_writers_take_turns_at_one_lock_under_any_name_of_the_file(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's own lock is free here: what keeps the second out is ours."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    run = make_run()
+    (tmp_path / "alias.db").symlink_to(path)
+    with closing(open_file(path)) as store, closing(open_file(tmp_path / "alias.db")) as alias:
+        claim = claimed(store, run)
+        with alias._alone():
+            with pytest.raises(StoreError, match=rf"{path}: another process keeps it locked: end that one"):
+                store.commit(claim, batch_of([tracked(run, 0)]))
+            assert list(store.observations(run.run_id)) == [], "readers do not wait"
+        store.commit(claim, batch_of([tracked(run, 0)]))
+        assert store.find_run(run.run_id).ledger.tracked == 1
+
+
+def test_a_writer_killed_in_its_transaction_holds_nobody_up(path: Path) -> None:
+    code = """
+store = open_file(path)
+claim = claimed(store, make_run(run_id="killed"))
+store.spill(claim, {7: b"seven", 5: b"five"})
+with store._writing() as connection:
+    connection.exec_driver_sql("DELETE FROM spilled")
+    print("inside", flush=True)
+    sys.stdin.readline()
+"""
+    run = make_run()
+    with closing(open_file(path)) as store:
+        claim = claimed(store, run)
+        process = start(WITH_SUPPORT + code, path, stdin=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "inside\n"
+        commit = Background(lambda: store.commit(claim, batch_of([tracked(run, 0)])))
+        wait_until(store._writing_lock.locked, "the commit to begin")
+        assert commit.running
+        process.kill()
+        commit.result()
+        process.communicate(timeout=30)
+        assert store.find_run(run.run_id).ledger.tracked == 1
+        assert store.claim("killed").spilled == (b"five", b"seven")
 
 
 def test_the_writing_connection_is_durable(path: Path) -> None:
@@ -325,35 +385,62 @@ assert store.claim(run.run_id).checkpoint.tracker_state == b"after"
 
 COMMITS_FOR_EVER = """
 store = open_file(path)
-if not list(store.runs()): store.start_run(make_run())
-record = store.find_run("latest")
-claim = store.claim(record.run.run_id)
-index = claim.checkpoint.next_index
+store.start_run(make_run(run_id=name))
+claim = store.claim(name)
+run, index = claim.record.run, claim.checkpoint.next_index
 while True:
-    frames = [(lost if i % 10 == 9 else tracked)(record.run, i) for i in range(index, index + 8)]
+    frames = [(lost if i % 10 == 9 else tracked)(run, i) for i in range(index, index + 8)]
     store.commit(claim, batch_of(frames, str(index + 8).encode()))
     index += 8
     print(index, flush=True)
 """
 
 
-def kill_after(process: subprocess.Popen[str], commits: int) -> int:
-    """SIGKILL after that many commits were reported; the last one that was."""
+def commit_for_ever(name: str, path: Path) -> subprocess.Popen[str]:
+    """A process that commits frames of run `name` and prints how many there are, until it is killed."""
+    return start(f"name = {name!r}\n{WITH_SUPPORT}{COMMITS_FOR_EVER}", path)
+
+
+def wait_for_commits(process: subprocess.Popen[str], frames: int) -> None:
+    """Return once it reported that many."""
     assert process.stdout is not None
-    for _ in range(commits):
-        assert process.stdout.readline(), process.stderr and process.stderr.read()
-    process.send_signal(signal.SIGKILL)
-    lines = process.communicate(timeout=30)[0].split()
+    for line in process.stdout:
+        if int(line) >= frames:
+            return
+    pytest.fail(f"ended early: {process.communicate()[1]}")
+
+
+def kill(process: subprocess.Popen[str]) -> int:
+    """SIGKILL; the last frame count it reported and nobody read yet."""
+    process.kill()
+    lines = process.communicate(timeout=30)[0].splitlines(keepends=True)
     assert process.returncode == -signal.SIGKILL
-    return int(lines[-1]) if lines else 0
+    return max((int(line) for line in lines if line.endswith("\n")), default=0)
 
 
 def test_a_killed_writer_leaves_whole_commits_and_all_that_it_reported(path: Path) -> None:
-    for commits in (3, 40):
-        reported = kill_after(start(WITH_SUPPORT + COMMITS_FOR_EVER, path), commits)
+    for frames in (3 * 8, 43 * 8):
+        process = commit_for_ever("run", path)
+        wait_for_commits(process, frames)
+        reported = max(frames, kill(process))
         assert path.with_name("tracks.db-wal").stat().st_size > 0, "killed with its log not yet in the database"
         with closing(open_file(path, read_only=True)) as store:
-            assert_whole(store.find_run("latest").run, path, reported)
+            assert_whole(store.find_run("run").run, path, reported)
+    assert ask(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_two_processes_write_two_runs_and_one_is_killed(path: Path) -> None:
+    one, two = (commit_for_ever(name, path) for name in ("one", "two"))
+    for process in (one, two):
+        wait_for_commits(process, 10 * 8)
+    reported = {"one": max(10 * 8, kill(one))}
+    with closing(open_file(path, read_only=True)) as store:
+        goal = store.find_run("two").ledger.published + 40 * 8
+    wait_for_commits(two, goal)
+    reported["two"] = max(goal, kill(two))
+    for name, count in reported.items():
+        with closing(open_file(path)) as store:
+            assert_whole(store.find_run(name).run, path, count)
     assert ask(path, "PRAGMA integrity_check") == [("ok",)]
 
 
@@ -367,7 +454,8 @@ def assert_whole(run: Run, path: Path, reported: int) -> None:
         failed = [index for index in range(count) if index % 10 == 9]
         ledger = store.find_run(run.run_id).ledger
         assert (ledger.published, ledger.tracked, ledger.failed) == (count, count - len(failed), len(failed))
-        assert [frame.index for frame in store.lost_frames(run.run_id)] == failed
+        outcomes = [(frame.index, frame.outcome is Outcome.FAILED) for frame in store.outcomes(run.run_id)]
+        assert outcomes == [(index, index in failed) for index in range(count)]
         expected = [(index, track) for index in range(count) if index % 10 != 9 for track in (1, 2)]
         assert [(row.frame, row.track_id) for row in store.observations(run.run_id)] == expected
         assert [track.observations for track in store.tracks(run.run_id)] == [ledger.tracked] * 2
@@ -376,7 +464,10 @@ def assert_whole(run: Run, path: Path, reported: int) -> None:
 # -- size
 
 
-def test_rows_are_read_in_flat_memory(path: Path) -> None:
+@pytest.mark.parametrize(("read", "count"), [(SQLStore.observations, 20_000), (SQLStore.outcomes, 2000)])
+def test_rows_are_read_in_flat_memory(
+    path: Path, read: Callable[[SQLStore, str], Iterator[object]], count: int
+) -> None:
     run = make_run()
     with closing(open_file(path)) as store:
         claim = claimed(store, run)
@@ -384,29 +475,58 @@ def test_rows_are_read_in_flat_memory(path: Path) -> None:
             store.commit(claim, batch_of([tracked(run, i, ids=range(1, 11)) for i in range(begin, begin + 1000)]))
         tracemalloc.start()
         try:
-            assert sum(1 for _ in store.observations(run.run_id)) == 20_000
+            assert sum(1 for _ in read(store, run.run_id)) == count
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert peak < 3_000_000, "all rows at once take more than 10 MB"
+    assert peak < 3_000_000, "all rows at once take more"
 
 
-@pytest.mark.parametrize("tracks", [(7,), (3, 7, 9)])
-def test_tracks_are_found_through_their_index(
-    path: Path, tracks: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement that SQLite executes for stores opened from now on."""
+    statements: list[str] = []
     begin_by_hand = sqlite._begin_by_hand
 
     def also_trace(connection: sqlite3.Connection, record: object) -> None:
         begin_by_hand(connection, record)
-        connection.set_trace_callback(asked.append)
+        connection.set_trace_callback(statements.append)
 
     monkeypatch.setattr(sqlite, "_begin_by_hand", also_trace)
+    return statements
+
+
+def plan_of(path: Path, statements: list[str], words: str) -> str:
+    """How SQLite goes about the one statement with those words."""
+    [statement] = [sql for sql in statements if words in sql]
+    return str([detail for *_, detail in ask(path, f"EXPLAIN QUERY PLAN {statement}")])
+
+
+@pytest.mark.parametrize("tracks", [(7,), (3, 7, 9)])
+def test_tracks_are_found_through_their_index(path: Path, tracks: tuple[int, ...], asked: list[str]) -> None:
     run = make_run()
     with closing(open_file(path)) as store:
         store.commit(claimed(store, run), batch_of([tracked(run, 0, ids=range(1, 11))]))
         assert len(list(store.observations(run.run_id, track_ids=tracks))) == len(tracks)
-    [question] = [sql for sql in asked if "FROM observations" in sql]
-    plan = str(ask(path, f"EXPLAIN QUERY PLAN {question}"))
-    assert "observations_by_track (run=? AND track=?)" in plan
+    assert "observations_by_track (run=? AND track=?)" in plan_of(path, asked, "FROM observations")
+
+
+def test_runs_of_one_status_cost_nothing_for_the_others(path: Path, asked: list[str]) -> None:
+    with closing(open_file(path)) as store:
+        store.start_run(make_run())
+        assert len(list(store.runs(RunStatus.RUNNING))) == 1
+    plan = plan_of(path, asked, "ORDER BY runs.started_at")
+    assert "SEARCH runs USING INDEX runs_by_status (status=?)" in plan
+    assert "SEARCH tracks USING PRIMARY KEY (run=?)" in plan
+    assert "SCAN" not in plan.replace("SCALAR", "")
+    assert "TEMP B-TREE FOR ORDER BY" not in plan
+
+
+def test_outcomes_are_read_in_the_order_they_are_kept(path: Path, asked: list[str]) -> None:
+    with closing(open_file(path)) as store:
+        run = make_run()
+        store.commit(claimed(store, run), batch_of([tracked(run, 0)]))
+        assert len(list(store.outcomes(run.run_id, (0, 9)))) == 1
+    plan = plan_of(path, asked, "LEFT OUTER JOIN failures")
+    assert "SEARCH frames USING PRIMARY KEY (run=? AND frame>? AND frame<?)" in plan
+    assert "TEMP B-TREE" not in plan

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import warnings
 from functools import cache
 from importlib.util import find_spec
@@ -17,8 +19,10 @@ from yolotrack.vision.offline import stay_offline
 CLASSES = ("person", "car", "bird")
 
 
-def make_tiny_model(path: Path) -> Path:
-    """A very small YOLOv8 with fixed random weights: it finds some hundred boxes of every class in anything."""
+@cache
+def make_tiny_model() -> Path:
+    """A very small YOLOv8 with fixed random weights: it finds many boxes of every class. Made once per session."""
+    path = Path(tempfile.mkdtemp(dir=os.environ["XDG_DATA_HOME"])) / "tiny.pt"
     stay_offline()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own imports

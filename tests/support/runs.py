@@ -56,7 +56,11 @@ def dump(store: Store, run: Run) -> dict[str, Any]:
             (row.frame, row.track_id, row.media_time, row.captured_at, row.class_name, row.confidence, row.xyxy)
             for row in store.observations(run.run_id)
         ],
-        "lost": [(row.index, row.outcome, row.reason, row.media_time) for row in store.lost_frames(run.run_id)],
+        "lost": [
+            (row.index, row.outcome, row.reason, row.media_time)
+            for row in store.outcomes(run.run_id)
+            if row.outcome is not Outcome.TRACKED
+        ],
         "tracks": [
             (row.track_id, row.class_name, row.first_frame, row.last_frame, row.observations)
             for row in store.tracks(run.run_id)

@@ -78,7 +78,7 @@ def dump(store: Store) -> list[Any]:
             record,
             list(store.observations(record.run.run_id)),
             list(store.tracks(record.run.run_id)),
-            [(f.index, f.media_time, f.captured_at, f.outcome, f.reason) for f in store.lost_frames(record.run.run_id)],
+            [(f.index, f.media_time, f.captured_at, f.outcome, f.reason) for f in store.outcomes(record.run.run_id)],
         )
         for record in store.runs()
     ]

@@ -23,7 +23,7 @@ from yolotrack.model import (
     Outcome,
     utc_now,
 )
-from yolotrack.roles.detect import detect
+from yolotrack.roles.detect import DetectRole
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -49,7 +49,8 @@ class Detecting:
     def __init__(self, broker: MemoryBroker, detector: ScriptedDetector) -> None:
         self.stop = Event()
         self._detector = detector
-        self._call = Background(lambda: detect(broker, detector, "model", lambda _: SHARD, stop=self.stop))
+        role = DetectRole(broker, detector, "model", lambda _: SHARD)
+        self._call = Background(lambda: role.run(self.stop))
 
     def end(self) -> None:
         """Stop it; raises what it raises."""

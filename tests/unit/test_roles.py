@@ -67,8 +67,9 @@ def live_run() -> Run:
 
 def test_publish_sends_every_picture_between_start_and_end(broker: MemoryBroker) -> None:
     run = make_run()
-    assert publish(ScriptedSource(12), run, broker, SHARD, stop=Event()) == 12
-    assert all_in(broker, SHARD) == [RunStarted(run), RunEnded(run.run_id, run.stream, 12, RunStatus.COMPLETE)]
+    ended = RunEnded(run.run_id, run.stream, 12, RunStatus.COMPLETE)
+    assert publish(ScriptedSource(12), run, broker, SHARD, stop=Event()) == ended
+    assert all_in(broker, SHARD) == [RunStarted(run), ended]
     frames = everything(broker.read(video_log(run.stream), "start"))
     assert [frame.index for frame in frames] == list(range(12))
     assert [number_of(frame.picture) for frame in frames] == list(range(12))
@@ -78,14 +79,14 @@ def test_publish_sends_every_picture_between_start_and_end(broker: MemoryBroker)
 
 def test_publish_tells_a_source_without_pictures_from_none(broker: MemoryBroker) -> None:
     run = make_run()
-    assert publish(ScriptedSource(0), run, broker, SHARD, stop=Event()) == 0
+    assert publish(ScriptedSource(0), run, broker, SHARD, stop=Event()).frame_count == 0
     assert all_in(broker, SHARD)[-1] == RunEnded(run.run_id, run.stream, 0, RunStatus.COMPLETE)
 
 
 def test_publish_stops_after_the_current_frame(broker: MemoryBroker) -> None:
     run, stop = make_run(), Event()
     source = ScriptedSource(50, before=lambda number: number == 7 and stop.set())
-    assert publish(source, run, broker, SHARD, stop=stop) == 8
+    assert publish(source, run, broker, SHARD, stop=stop).frame_count == 8
     assert all_in(broker, SHARD)[-1] == RunEnded(run.run_id, run.stream, 8, RunStatus.INTERRUPTED)
 
 
@@ -112,7 +113,7 @@ def test_publish_asks_for_the_motion_of_every_picture_in_order(broker: MemoryBro
 
 def test_publish_live_skips_detection_when_behind(broker: MemoryBroker) -> None:
     run = live_run()
-    assert publish(ScriptedSource(20), run, broker, SHARD, stop=Event()) == 20
+    assert publish(ScriptedSource(20), run, broker, SHARD, stop=Event()).frame_count == 20
     _, *dropped, ended = all_in(broker, SHARD)
     assert [frame.index for frame in everything(broker.read(video_log(run.stream), "start"))] == list(range(20))
     assert [number for number, _ in left_in(broker, FRAMES)] == list(range(LIVE_BACKLOG))
@@ -125,7 +126,7 @@ def test_publish_archive_waits_for_room() -> None:
     source = ScriptedSource(20)
     publishing = Background(lambda: publish(source, make_run(), broker, SHARD, stop=Event()))
     assert Taker(broker.subscribe(FRAMES, 2)).numbers(20) == list(range(20))
-    assert publishing.result() == 20
+    assert publishing.result().frame_count == 20
     assert len(all_in(broker, SHARD)) == 2, "start and end, and nothing dropped"
 
 

@@ -17,14 +17,15 @@ from tests.support.tracking import (
     published_tracks,
     reference,
     send,
+    track_all,
     wait_for_end,
 )
 from tests.support.waiting import no_thread_left, wait_until
 from yolotrack.broker.base import tracks_log
 from yolotrack.broker.memory import MemoryBroker
 from yolotrack.config import DatabaseSettings
-from yolotrack.errors import BrokerError, Fenced, ModelMismatch, StoreError
-from yolotrack.model import Message, Run, RunStarted
+from yolotrack.errors import BrokerError, Fenced, StoreError
+from yolotrack.model import Message, Outcome, Run, RunEnded, RunStarted, RunStatus
 from yolotrack.store.base import Store
 from yolotrack.store.sql import open_store
 
@@ -108,6 +109,16 @@ def test_nothing_is_answered_that_is_not_published(store: Store) -> None:
     broker.close()
 
 
+def assert_whole_log(broker: MemoryBroker, run: Run) -> None:
+    """Readers that skip repeats see every frame in order, though the first owner died with some not published."""
+    seen = published_tracks(broker, run)
+    expected = 0
+    for index in seen:
+        assert index <= expected, f"frame {expected} is missing before {index}"
+        expected = max(expected, index + 1)
+    assert expected == COUNT
+
+
 @pytest.mark.parametrize("point", ["before", "after"])
 @pytest.mark.parametrize("number", [0, 1, 5])
 def test_a_successor_goes_on_as_if_nothing_had_happened(
@@ -124,6 +135,7 @@ def test_a_successor_goes_on_as_if_nothing_had_happened(
     wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
     second.end()
     assert dump(store, run) == reference(store_at, run, standard(run))
+    assert_whole_log(broker, run)
     assert left_in(broker, SHARD) == []
 
 
@@ -144,6 +156,7 @@ def test_dying_at_every_batch_changes_nothing(broker: MemoryBroker, store_at: Op
     last.end()
     assert deaths >= COUNT // 8
     assert dump(store, run) == reference(store_at, run, standard(run))
+    assert_whole_log(broker, run)
 
 
 def test_an_owner_that_was_replaced_writes_nothing_more(broker: MemoryBroker, store: Store) -> None:
@@ -163,12 +176,11 @@ def test_an_owner_that_was_replaced_writes_nothing_more(broker: MemoryBroker, st
 
 def test_a_run_holds_one_model(broker: MemoryBroker, store: Store) -> None:
     run = make_run()
-    frames = [found(run, 0, digest="aaaa"), found(run, 1, digest="aaaa"), found(run, 2, digest="bbbb")]
-    send(broker, [RunStarted(run), *frames])
-    with pytest.raises(ModelMismatch, match=r"frame 2 of cam .*bbbb.* began with .*aaaa.*same weights"):
-        Tracking(broker, store, frames=1).join()
-    assert published_tracks(broker, run) == [0, 1]
-    assert [number for number, _ in left_in(broker, SHARD)] == [2]
+    digests = ("aaaa", "aaaa", "bbbb", "aaaa")
+    frames = [found(run, index, digest=digest) for index, digest in enumerate(digests)]
+    track_all(broker, store, [RunStarted(run), *frames, RunEnded(run.run_id, run.stream, 4, RunStatus.COMPLETE)])
+    assert_refused(store, run, frame=2)
+    assert published_tracks(broker, run) == [0, 1, 2, 3]
 
 
 def test_a_run_holds_one_model_across_owners(broker: MemoryBroker, store: Store) -> None:
@@ -177,6 +189,17 @@ def test_a_run_holds_one_model_across_owners(broker: MemoryBroker, store: Store)
     send(broker, [RunStarted(run), found(run, 0, digest="aaaa")])
     wait_until(lambda: published_tracks(broker, run) == [0], "the first frame")
     first.end()
-    send(broker, [found(run, 1, digest="bbbb")])
-    with pytest.raises(ModelMismatch):
-        Tracking(broker, store).join()
+    second = Tracking(broker, store, frames=1)
+    send(broker, [found(run, 1, digest="bbbb"), RunEnded(run.run_id, run.stream, 2, RunStatus.COMPLETE)])
+    wait_for_end(broker.read(tracks_log(run.stream), "start"), run)
+    second.end()
+    assert_refused(store, run, frame=1)
+
+
+def assert_refused(store: Store, run: Run, frame: int) -> None:
+    """That frame alone failed, for its model, and the reason names both."""
+    (refused,) = (tracks for tracks in store.outcomes(run.run_id) if tracks.outcome is not Outcome.TRACKED)
+    assert (refused.index, refused.outcome) == (frame, Outcome.FAILED)
+    assert "bbbb" in refused.reason
+    assert "began with model (aaaa)" in refused.reason
+    assert dump(store, run)["model"][1] == "aaaa"

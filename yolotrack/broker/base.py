@@ -9,6 +9,7 @@ Topics are plain names, built here and nowhere else:
     detections.<shard>  a shard: one active subscriber at a time, in publishing order
     video.<stream>      a log of frames
     tracks.<stream>     a log of outcomes and the ends of runs
+    runs                a log of what runs there are, and which model each is detected with
 
 Delivery is at least once, ordered per topic and publisher. Declaring is idempotent and happens on first use.
 Every method may be called from any thread.
@@ -28,6 +29,7 @@ FRAMES = "frames"
 SUSPECTS = "suspects"
 DEAD = "dead"
 QUARANTINE = "quarantine"
+RUNS = "runs"
 
 Start: TypeAlias = Literal["start", "now"] | int
 """Where to begin in a log: its oldest entry, what comes next, or a position as `LogReader.position` gives it."""
@@ -50,7 +52,7 @@ def tracks_log(stream: str) -> str:
 
 def is_log(topic: str) -> bool:
     """Whether a topic is a log rather than a queue."""
-    return topic.startswith(("video.", "tracks."))
+    return topic == RUNS or topic.startswith(("video.", "tracks."))
 
 
 class Delivery(Protocol):
@@ -170,6 +172,19 @@ class Broker(Protocol):
     def wait_for_room(self, seconds: float) -> bool:
         """Wait until the work queue takes another frame of an archive, at most so long; whether it does."""
 
+    def subscribe(self, topic: str, prefetch: int) -> Subscription:
+        """A share of a queue, or of a shard once its active subscriber is gone."""
+
+    def read(self, log: str, start: Start) -> LogReader:
+        """A reader of its own. One that begins at "now" may miss entries when it is slow; the others miss none."""
+
+    def close(self) -> None:
+        """End every subscription and reader; idempotent."""
+
+
+class SharedBroker(Broker, Protocol):
+    """A broker between processes, which come and go without a word."""
+
     def feed(self, stream: str) -> Lease:
         """Become the one publisher of a stream; `StreamBusy` when there is another."""
 
@@ -182,14 +197,5 @@ class Broker(Protocol):
         `since` is a time before its newest frames were captured: it saves reading the whole log.
         """
 
-    def subscribe(self, topic: str, prefetch: int) -> Subscription:
-        """A share of a queue, or of a shard once its active subscriber is gone."""
-
     def dead_letters(self) -> DeadLetters:
         """What was given up on, shared among all who ask."""
-
-    def read(self, log: str, start: Start) -> LogReader:
-        """A reader of its own. One that begins at "now" may miss entries when it is slow; the others miss none."""
-
-    def close(self) -> None:
-        """End every subscription and reader; idempotent."""

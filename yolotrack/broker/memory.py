@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from yolotrack.broker.base import FRAMES, Start, video_log
+from yolotrack.broker.base import FRAMES, Start, is_log, video_log
 from yolotrack.errors import BrokerClosed
 from yolotrack.model import Frame, Message
 
@@ -73,6 +73,10 @@ class MemoryDelivery:
     @property
     def redelivered(self) -> bool:
         return self._entry.deliveries > 1
+
+    @property
+    def session(self) -> int:
+        return 0
 
     def ack(self) -> None:
         self._subscription._settle(self._entry)
@@ -190,12 +194,13 @@ class MemoryBroker:
         self._closed = False
         self.dead_letters: deque[tuple[Message, str]] = deque(maxlen=1000)
 
-    def publish(self, topic: str, message: Message) -> None:
+    def publish(self, topic: str, *messages: Message) -> None:
         with self._lock:
-            if _is_log(topic):
-                self._append(self._log(topic), message)
-            else:
-                self._enqueue(self._queue(topic), message)
+            for message in messages:
+                if is_log(topic):
+                    self._append(self._log(topic), message)
+                else:
+                    self._enqueue(self._queue(topic), message)
 
     def publish_frame(self, frame: Frame, *, detect: bool = True) -> None:
         with self._lock:
@@ -206,6 +211,13 @@ class MemoryBroker:
     def has_room(self) -> bool:
         with self._lock:
             return len(self._queue(FRAMES).ready) < min(LIVE_BACKLOG, self._capacity)
+
+    def wait_for_room(self, seconds: float) -> bool:
+        with self._lock:
+            queue = self._queue(FRAMES)
+            room = queue.changed.wait_for(lambda: self._closed or len(queue.ready) < queue.capacity, seconds)
+            self._refuse_when_closed()
+            return room
 
     def subscribe(self, topic: str, prefetch: int) -> MemorySubscription:
         with self._lock:
@@ -270,7 +282,3 @@ class MemoryBroker:
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise BrokerClosed("the broker is closed")
-
-
-def _is_log(topic: str) -> bool:
-    return topic.startswith(("video.", "tracks."))

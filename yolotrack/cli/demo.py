@@ -6,6 +6,7 @@ import json
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +15,6 @@ from yolotrack.cli import common, options
 from yolotrack.errors import OutputError
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from yolotrack.config import Settings
     from yolotrack.demo.scene import Scene
     from yolotrack.evaluate import Scores
@@ -40,13 +39,14 @@ def demo(
 
     Needs no network and no video. The bundled model knows this scene and nothing else.
     """
-    from yolotrack.cli.signals import draining
+    from yolotrack.cli.signals import leaving
     from yolotrack.demo.scene import Scene
 
     settings = _settings(config, log_level, folder, options.given(name=tracker))
     _make(folder)
     scene = Scene(seed=seed, frames=frames)
-    with draining() as stop:
+    stop = Event()
+    with leaving():
         summary = _track(settings, scene, folder, show, quiet, stop)
         scores = None if stop.is_set() else _score(settings, scene, summary, folder)
         _print(settings, summary, scores, as_json=as_json)

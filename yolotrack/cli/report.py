@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 5.0
 """Between two lines of progress where there is no terminal."""
+STOPPING = "stopping: what is under way is finished first; Ctrl-C again leaves at once"
 
 
 class _Fps(ProgressColumn):
@@ -40,7 +42,10 @@ class _Fps(ProgressColumn):
 class ProgressReporter:
     """Takes `RunProgress` values of one thread and shows them on standard error. A context manager."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, stop: Event, *, quiet: bool) -> None:
+        """Once `stop` is set it says what is being waited for."""
+        self._stop = stop
+        self._told = quiet
         self._console = Console(stderr=True)
         self._quiet = quiet
         self._bars = Progress(
@@ -73,6 +78,9 @@ class ProgressReporter:
             self._tasks[stream] = self._bars.add_task(stream, total=progress.expected, objects=0)
         self._bars.update(self._tasks[stream], completed=progress.frames, objects=progress.objects)
         self._plain(progress)
+        if self._stop.is_set() and not self._told:
+            self._told = True
+            self._console.print(STOPPING, soft_wrap=True)
 
     def _plain(self, progress: RunProgress) -> None:
         now = time.monotonic()

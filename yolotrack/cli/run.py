@@ -7,19 +7,18 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from yolotrack.cli import common, options
 from yolotrack.cli.report import ProgressReporter, print_summaries
-from yolotrack.cli.signals import draining
+from yolotrack.cli.signals import draining, leaving
 from yolotrack.errors import OutputError, UsageError
 from yolotrack.model import STREAM_PATTERN
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from yolotrack.config import Settings
     from yolotrack.model import Run
     from yolotrack.pipeline import Job, RunSummary, Show
@@ -33,15 +32,13 @@ def run(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Annotated video; for several sources a folder.", rich_help_panel=options.OUTPUT
-        ),
+        typer.Option("--output", "-o", help="Annotated video; for several sources a folder."),
     ] = None,
     overwrite: options.Overwrite = False,
-    show: Annotated[bool, typer.Option("--show", help="Open a window.", rich_help_panel=options.OUTPUT)] = False,
+    show: Annotated[bool, typer.Option("--show", help="Open a window.")] = False,
     stream: Annotated[
         str | None,
-        typer.Option("--stream", help="Name of the stream; default: the file's stem.", rich_help_panel=options.INPUT),
+        typer.Option("--stream", help="Name of the stream; default: the file's stem."),
     ] = None,
     model: options.Model = None,
     conf: options.Conf = None,
@@ -67,20 +64,12 @@ def run(
         config,
         db,
         log_level,
-        model=options.given(
-            weights=model,
-            conf=conf,
-            iou=iou,
-            imgsz=imgsz,
-            max_det=max_det,
-            classes=options.class_list(classes),
-            device=device,
-            half=half,
-        ),
+        model=options.model_section(model, conf, iou, imgsz, max_det, classes, device, half),
         tracker=options.given(name=tracker),
         source=options.given(stride=stride, start=start, end=end, max_frames=max_frames),
     )
-    with draining() as stop, ExitStack() as stack:
+    stop = Event()
+    with leaving(), ExitStack() as stack:
         from yolotrack.video.source import open_source
 
         opened = [stack.enter_context(closing(open_source(name, settings.source))) for name in sources]
@@ -122,7 +111,8 @@ def track_sources(settings: Settings, sources: Sequence[Source], wanted: Wanted,
         ]
         detector = stack.enter_context(closing(open_detector(settings.model)))
         store = stack.enter_context(closing(open_store(settings.database)))
-        reporter = stack.enter_context(ProgressReporter(quiet=wanted.quiet))
+        reporter = stack.enter_context(ProgressReporter(stop, quiet=wanted.quiet))
+        stack.enter_context(draining(stop))
         return run_pipeline(
             jobs,
             detector,
@@ -192,10 +182,11 @@ def _job(stack: ExitStack, settings: Settings, source: Source, run_: Run, path: 
         from yolotrack.video.draw import Annotator
 
         draw = Annotator(run_.width, run_.height, settings.output)
-    return Job(source, run_, sink, draw, path, _motion(settings))
+    return Job(source, run_, sink, draw, path, motion_estimator(settings))
 
 
-def _motion(settings: Settings) -> EstimateMotion | None:
+def motion_estimator(settings: Settings) -> EstimateMotion | None:
+    """Of camera motion, where the settings want one."""
     if not settings.tracker.camera_motion:
         return None
     from yolotrack.vision.motion import CameraMotion

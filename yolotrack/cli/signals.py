@@ -1,27 +1,42 @@
-"""What Ctrl-C means: once, drain and keep everything; twice, leave at once."""
+"""What Ctrl-C means: before there is anything to keep, leave; then once, drain and keep everything; twice, leave."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from threading import Event
 from types import FrameType
 
 
-@contextmanager
-def draining() -> Iterator[Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second raises KeyboardInterrupt. Main thread only."""
-    stop = Event()
+def leaving() -> AbstractContextManager[None]:
+    """SIGTERM raises KeyboardInterrupt as SIGINT does, so that both clean up. Main thread only."""
+    return _on_signals(_leave)
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
+
+def draining(stop: Event) -> AbstractContextManager[None]:
+    """The first SIGINT or SIGTERM sets `stop`; the second raises KeyboardInterrupt. Main thread only."""
+
+    def drain() -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            _leave()
         stop.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    return _on_signals(drain)
+
+
+def _leave() -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _on_signals(do: Callable[[], None]) -> Iterator[None]:
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        do()
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)

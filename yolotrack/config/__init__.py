@@ -9,11 +9,13 @@
 
 from yolotrack.config.load import CONFIG_FILE, NOT_SETTINGS, load_file, load_settings
 from yolotrack.config.schema import (
+    BrokerSettings,
     DatabaseSettings,
     LogSettings,
     ModelSettings,
     OutputSettings,
     PipelineSettings,
+    PublishSettings,
     Section,
     Settings,
     SourceSettings,
@@ -25,11 +27,13 @@ from yolotrack.config.schema import (
 __all__ = [
     "CONFIG_FILE",
     "NOT_SETTINGS",
+    "BrokerSettings",
     "DatabaseSettings",
     "LogSettings",
     "ModelSettings",
     "OutputSettings",
     "PipelineSettings",
+    "PublishSettings",
     "Section",
     "Settings",
     "SourceSettings",

@@ -82,6 +82,37 @@ class DatabaseSettings(Section):
     )
 
 
+class BrokerSettings(Section):
+    """What carries frames between processes. Publishers and workers of one pipeline need the same values."""
+
+    url: str = Field(
+        "amqp://guest:guest@127.0.0.1:5672/",
+        pattern=r"^amqps?://",
+        description="a RabbitMQ, amqp:// or amqps://; may hold a password",
+    )
+    namespace: str = Field(
+        "yolotrack", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="prefix of every queue"
+    )
+    shards: Positive = Field(1, description="how many workers may track at once, each its share of the streams")
+    max_frames: Positive = Field(64, description="frames waiting for a detector before an archive's publisher waits")
+    live_frames: Positive = Field(2, description="frames waiting for a detector before a live publisher skips it")
+    video_log_mb: Positive = Field(2000, description="megabytes of pictures kept per stream, the newest")
+    tracks_log_mb: Positive = Field(200, description="megabytes of tracks kept per stream, the newest")
+    patience_seconds: Number = Field(120.0, gt=0.0, description="longest time without a connection before giving up")
+    orphan_seconds: Number = Field(
+        30.0, gt=0.0, description="time without its publisher after which a run is interrupted"
+    )
+
+
+class PublishSettings(Section):
+    """How pictures travel."""
+
+    mode: Literal["auto", "archive", "live"] = Field(
+        "auto", description="archive waits for workers, live skips detection; auto is live for cameras"
+    )
+    quality: Integer = Field(90, ge=1, le=100, description="JPEG quality")
+
+
 class ModelSettings(Section):
     """What finds the objects."""
 
@@ -104,7 +135,7 @@ class ModelSettings(Section):
 class TrackerSettings(Section):
     """What gives them their identity."""
 
-    name: Literal["sort", "bytetrack", "ocsort", "botsort", "cbiou"] = Field("bytetrack", description="the tracker")
+    name: Literal["sort", "bytetrack", "ocsort", "botsort", "cbiou"] = Field("botsort", description="the tracker")
     camera_motion: bool = Field(False, description="estimate camera motion for trackers that use it (botsort)")
     sort: Parameters = Field({}, description="parameters of sort, by their names in the trackers package")
     bytetrack: Parameters = Field({}, description="parameters of bytetrack")
@@ -169,6 +200,8 @@ class Settings(BaseSettings):
     )
 
     database: DatabaseSettings = DatabaseSettings()
+    broker: BrokerSettings = BrokerSettings()
+    publish: PublishSettings = PublishSettings()
     model: ModelSettings = ModelSettings()
     tracker: TrackerSettings = TrackerSettings()
     source: SourceSettings = SourceSettings()

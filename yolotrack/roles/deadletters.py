@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import closing
 from threading import Event
 
-from yolotrack.broker.base import Broker, DeadLetter
+from yolotrack.broker.base import DeadLetter, SharedBroker
 from yolotrack.model import FrameLost, Outcome
 
 log = logging.getLogger("yolotrack.deadletters")
 
 
-def entomb(broker: Broker, shard_of: Callable[[str], str], *, stop: Event) -> None:
+def entomb(broker: SharedBroker, shard_of: Callable[[str], str], *, stop: Event) -> None:
     """Give every dead frame its outcome `failed`, and keep other dead messages in quarantine, until `stop` is set."""
     with closing(broker.dead_letters()) as letters:
         for letter in letters:
@@ -23,7 +23,7 @@ def entomb(broker: Broker, shard_of: Callable[[str], str], *, stop: Event) -> No
                 return
 
 
-def _entomb(broker: Broker, shard_of: Callable[[str], str], letter: DeadLetter) -> None:
+def _entomb(broker: SharedBroker, shard_of: Callable[[str], str], letter: DeadLetter) -> None:
     place = letter.place
     if place is None:
         log.error("quarantined a message reason=%r", letter.reason)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, TypeAlias
 
-from yolotrack.broker.base import FRAMES, Broker, Delivery
-from yolotrack.errors import ModelError
-from yolotrack.model import Frame, FrameDetections, FrameLost, Outcome
+from yolotrack.broker.base import FRAMES, SUSPECTS, Broker, Delivery
+from yolotrack.errors import BadPicture, ModelError
+from yolotrack.model import Frame, FrameDetections, FrameLost, Outcome, Pixels
+from yolotrack.roles.pin import Pins
 from yolotrack.vision.base import Detector
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 ShardOf: TypeAlias = Callable[[str], str]
 """The topic of the shard that owns a stream."""
+Decode: TypeAlias = Callable[[bytes], Pixels]
+"""The pixels of a JPEG; `BadPicture` when it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,69 +32,91 @@ class _InFlight:
     result: Future[sv.Detections]
 
 
-def detect(broker: Broker, detector: Detector, model: str, shard_of: ShardOf, *, stop: Event) -> None:
-    """Detect until `stop` is set or the broker closes, with as many frames in flight as the detector likes.
+class DetectRole:
+    """Detects with one detector, for as long as it runs. `run` and `run_suspects` each in a thread of its own.
 
-    This thread feeds the detector; another one takes results in the order fed, publishes them, then acknowledges.
-    A frame that the detector refuses becomes a `FrameLost`. What was in flight at the stop is finished.
+    A frame that cannot be decoded, or that the detector refuses, becomes a `FrameLost`.
     """
-    subscription = broker.subscribe(FRAMES, prefetch=2 * detector.capacity)
-    in_flight: queue.Queue[_InFlight | None] = queue.Queue(maxsize=detector.capacity)
-    collector = _Collector(broker, model, detector.digest, shard_of, in_flight)
-    thread = Thread(target=collector.run, name="detect-collect", daemon=True)
-    thread.start()
-    try:
-        for delivery in subscription:
-            if delivery is not None:
-                _feed(delivery, detector, in_flight)
-            if stop.is_set() or collector.error is not None:
-                break
-    finally:
-        in_flight.put(None)
-        thread.join()
-        subscription.close()
-    if collector.error is not None:
-        raise collector.error
-
-
-def _feed(delivery: Delivery, detector: Detector, in_flight: queue.Queue[_InFlight | None]) -> None:
-    message = delivery.message
-    if isinstance(message, Frame):
-        in_flight.put(_InFlight(delivery, message, _submit(detector, message)))
-    else:
-        delivery.dead_letter(f"no frame to detect: {type(message).__name__}")
-
-
-def _submit(detector: Detector, frame: Frame) -> Future[sv.Detections]:
-    assert not isinstance(frame.picture, bytes)  # noqa: S101  # over a broker, pictures are decoded on arrival
-    try:
-        return detector.submit(frame.picture)
-    except ModelError as error:
-        failed: Future[sv.Detections] = Future()
-        failed.set_exception(error)
-        return failed
-
-
-class _Collector:
-    """Takes results, publishes, acknowledges. After an error it goes on emptying its queue, so that nobody blocks."""
 
     def __init__(
-        self, broker: Broker, model: str, digest: str, shard_of: ShardOf, in_flight: queue.Queue[_InFlight | None]
+        self,
+        broker: Broker,
+        detector: Detector,
+        model: str,
+        shard_of: ShardOf,
+        *,
+        decode: Decode | None = None,
+        pins: Pins | None = None,
     ) -> None:
+        """`decode` where pictures travel as JPEGs; `pins` where workers with other models may compete."""
         self._broker = broker
+        self._detector = detector
         self._model = model
-        self._digest = digest
+        self._digest = detector.digest
         self._shard_of = shard_of
-        self._in_flight = in_flight
-        self.error: BaseException | None = None
+        self._decode = decode
+        self._pins = pins
+        self._submitting = Lock()
 
-    def run(self) -> None:
-        while (item := self._in_flight.get()) is not None:
-            if self.error is None:
-                try:
-                    self._finish(item)
-                except BaseException as error:  # handed to the feeding thread
-                    self.error = error
+    def run(self, stop: Event) -> None:
+        """Detect until `stop` is set or the broker closes, with as many frames in flight as the detector likes.
+
+        This thread feeds the detector; another takes results in the order fed, publishes, then acknowledges. What
+        was in flight at the stop is finished.
+        """
+        self._consume(FRAMES, 2 * self._detector.capacity, self._detector.capacity, stop)
+
+    def run_suspects(self, stop: Event) -> None:
+        """As `run`, for frames whose worker vanished: one at a time, so that a deadly one is found out."""
+        self._consume(SUSPECTS, 1, 1, stop)
+
+    def _consume(self, topic: str, prefetch: int, capacity: int, stop: Event) -> None:
+        in_flight: queue.Queue[_InFlight | None] = queue.Queue(maxsize=capacity)
+        collector = _Collector(self._finish, in_flight)
+        thread = Thread(target=collector.run, name=f"{topic}-collect", daemon=True)
+        with closing(self._broker.subscribe(topic, prefetch)) as subscription:
+            thread.start()
+            try:
+                for delivery in subscription:
+                    if delivery is not None:
+                        self._feed(topic, delivery, in_flight)
+                    if stop.is_set() or collector.error is not None:
+                        break
+            finally:
+                in_flight.put(None)
+                thread.join()
+        if collector.error is not None:
+            raise collector.error
+
+    def _feed(self, topic: str, delivery: Delivery, in_flight: queue.Queue[_InFlight | None]) -> None:
+        message = delivery.message
+        if not isinstance(message, Frame):
+            delivery.dead_letter(f"no frame to detect: {type(message).__name__}")
+        elif topic == FRAMES and delivery.redelivered and self._decode is not None:
+            # a crash counts against everything its worker had in hand: find out alone which frame it was
+            self._broker.publish(SUSPECTS, message)
+            delivery.ack()
+        else:
+            in_flight.put(_InFlight(delivery, message, self._submit(message)))
+
+    def _submit(self, frame: Frame) -> Future[sv.Detections]:
+        if self._pins is not None:
+            self._pins.check(frame)
+        try:
+            pixels = self._pixels(frame)
+            with self._submitting:
+                return self._detector.submit(pixels)
+        except (ModelError, BadPicture) as error:
+            failed: Future[sv.Detections] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _pixels(self, frame: Frame) -> Pixels:
+        if not isinstance(frame.picture, bytes):
+            return frame.picture
+        if self._decode is None:
+            raise BadPicture("a JPEG where pixels were expected")
+        return self._decode(frame.picture)
 
     def _finish(self, item: _InFlight) -> None:
         frame = item.frame
@@ -101,6 +127,23 @@ class _Collector:
         where = (frame.run_id, frame.stream, frame.index, frame.media_time, frame.captured_at)
         try:
             detections = result.result()
-        except ModelError as error:
+        except (ModelError, BadPicture) as error:
             return FrameLost(*where, Outcome.FAILED, str(error))
         return FrameDetections(*where, detections, self._model, self._digest, frame.motion)
+
+
+class _Collector:
+    """Finishes results in order. After an error it goes on emptying its queue, so that nobody blocks."""
+
+    def __init__(self, finish: Callable[[_InFlight], None], in_flight: queue.Queue[_InFlight | None]) -> None:
+        self._finish = finish
+        self._in_flight = in_flight
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        while (item := self._in_flight.get()) is not None:
+            if self.error is None:
+                try:
+                    self._finish(item)
+                except BaseException as error:  # handed to the feeding thread
+                    self.error = error

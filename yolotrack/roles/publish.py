@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Event
+from typing import TypeAlias
 
-from yolotrack.broker.base import Broker
+from yolotrack.broker.base import Broker, tracks_log
 from yolotrack.model import (
     Frame,
     FrameLost,
@@ -18,52 +19,78 @@ from yolotrack.model import (
     RunStatus,
     utc_now,
 )
+from yolotrack.roles.compile import outcomes
 from yolotrack.video.base import Source
 
-EstimateMotion = Callable[[Pixels], "tuple[float, ...] | None"]
+EstimateMotion: TypeAlias = Callable[[Pixels], "tuple[float, ...] | None"]
 """Camera motion from the picture before to this one, as `Frame.motion`; called once for every picture, in order."""
+Encode: TypeAlias = Callable[[Pixels], bytes]
+"""A picture as it travels."""
+
+ROOM_SECONDS = 0.2
 
 
 def publish(
-    source: Source, run: Run, broker: Broker, shard: str, *, stop: Event, estimate_motion: EstimateMotion | None = None
-) -> int:
-    """Publish every picture of `source` and the start and end of the run; return the number of frames.
+    source: Source,
+    run: Run,
+    broker: Broker,
+    shard: str,
+    *,
+    stop: Event,
+    estimate_motion: EstimateMotion | None = None,
+    encode: Encode | None = None,
+    on_frame: Callable[[int], None] = lambda _: None,
+) -> RunEnded:
+    """Publish every picture of `source` and the start and end of the run; return its end.
 
     Setting `stop` ends the run after the current frame, as `interrupted`. So does an error of the source, which
-    is raised again once the end of the run is published: what was read before is kept.
+    is raised again once the end of the run is published: what was read before is kept. `encode` where pictures
+    leave the process. `on_frame` is told how many frames are published so far.
     """
     broker.publish(shard, RunStarted(run))
     index = 0
-    complete = False
+    status = RunStatus.INTERRUPTED
     try:
         for picture in source:
             motion = estimate_motion(picture.pixels) if estimate_motion else None
-            frame = Frame(run.run_id, run.stream, index, picture.media_time, utc_now(), picture.pixels, motion)
-            _publish_frame(broker, shard, frame, run.mode)
+            pixels = encode(picture.pixels) if encode else picture.pixels
+            frame = Frame(run.run_id, run.stream, index, picture.media_time, utc_now(), pixels, motion)
+            if not _publish_frame(broker, shard, frame, run.mode, stop):
+                break
             index += 1
+            on_frame(index)
             if stop.is_set():
                 break
         else:
-            complete = not stop.is_set()
+            status = RunStatus.INTERRUPTED if stop.is_set() else RunStatus.COMPLETE
     finally:
-        status = RunStatus.COMPLETE if complete else RunStatus.INTERRUPTED
-        broker.publish(shard, RunEnded(run.run_id, run.stream, index, status))
-    return index
+        end = RunEnded(run.run_id, run.stream, index, status)
+        broker.publish(shard, end)
+    return end
 
 
-def _publish_frame(broker: Broker, shard: str, frame: Frame, mode: Mode) -> None:
-    detect = mode is Mode.ARCHIVE or broker.has_room()
+def _publish_frame(broker: Broker, shard: str, frame: Frame, mode: Mode, stop: Event) -> bool:
+    """Whether it was published: an archive waits for room, unless it is stopped."""
+    if mode is Mode.LIVE:
+        _publish_live(broker, shard, frame)
+        return True
+    while not broker.wait_for_room(ROOM_SECONDS):
+        if stop.is_set():
+            return False
+    broker.publish_frame(frame)
+    return True
+
+
+def _publish_live(broker: Broker, shard: str, frame: Frame) -> None:
+    detect = broker.has_room()
     broker.publish_frame(frame, detect=detect)
     if not detect:
-        broker.publish(
-            shard,
-            FrameLost(
-                frame.run_id,
-                frame.stream,
-                frame.index,
-                frame.media_time,
-                frame.captured_at,
-                Outcome.DROPPED,
-                "the pipeline was behind",
-            ),
-        )
+        where = (frame.run_id, frame.stream, frame.index, frame.media_time, frame.captured_at)
+        broker.publish(shard, FrameLost(*where, Outcome.DROPPED, "the pipeline was behind"))
+
+
+def wait_tracked(broker: Broker, ended: RunEnded, *, on_frame: Callable[[int], None]) -> None:
+    """Return when every frame of a run has its outcome; `on_frame` is told how many have so far."""
+    reader = broker.read(tracks_log(ended.stream), "start")
+    for count, _ in enumerate(outcomes(reader, ended.run_id, stop=Event()), start=1):
+        on_frame(count)

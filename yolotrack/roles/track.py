@@ -2,55 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import closing
 from threading import Event
 from typing import TypeAlias
 
+from yolotrack import wire
 from yolotrack.broker.base import Broker, Delivery, tracks_log
-from yolotrack.errors import ModelMismatch, NotFound
-from yolotrack.model import (
-    FrameDetections,
-    FrameLost,
-    FrameTracks,
-    Outcome,
-    Run,
-    RunEnded,
-    RunStarted,
-)
-from yolotrack.store.base import Batch, Checkpoint, Claim, Store
+from yolotrack.errors import NotFound
+from yolotrack.model import FrameDetections, FrameLost, Run, RunEnded, RunRecord, RunStarted, RunStatus
+from yolotrack.roles.run_state import RunState
+from yolotrack.store.base import Claim, Store
 from yolotrack.vision.base import Tracker
 
-PREFETCH = 16_384
-"""Most messages without an answer. Frames wait here for a slower one before them, which could not be delivered any
-more once they were as many: ten minutes of it at 25 frames a second."""
+log = logging.getLogger("yolotrack.track")
+
+PREFETCH = 512
+SPILL_FRAMES = 128
+"""Frames that may wait for an earlier one before they go to the store, so that it always finds room to come."""
+REMEMBERED_ENDS = 1000
+
 OpenTracker: TypeAlias = Callable[[Run], Tracker]
 """A new tracker for a run."""
-
-
-@dataclass(slots=True)
-class _RunState:
-    """A run in the hands of its owner."""
-
-    claim: Claim
-    tracker: Tracker
-    next_index: int
-    confirmed_index: int
-    published: int
-    model: str
-    model_digest: str
-    waiting: dict[int, FrameDetections | FrameLost] = field(default_factory=dict)
-    """Frames that came before their turn."""
-    done: list[FrameTracks] = field(default_factory=list)
-    """Tracked, not committed yet."""
-    unanswered: list[Delivery] = field(default_factory=list)
-    """Deliveries whose content the store does not hold yet."""
-    end: RunEnded | None = None
-
-    @property
-    def finished(self) -> bool:
-        return self.end is not None and self.next_index >= self.end.frame_count
 
 
 class TrackRole:
@@ -67,13 +43,17 @@ class TrackRole:
         self._open_tracker = open_tracker
         self._commit_frames = commit_frames
         self._commit_seconds = commit_seconds
-        self._runs: dict[str, _RunState] = {}
+        self._runs: dict[str, RunState] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._session = 0
         self._last_commit = time.monotonic()
 
     def run(self, shard: str, stop: Event) -> None:
-        """Track until `stop` is set or the broker closes; what is tracked by then is committed."""
-        subscription = self._broker.subscribe(shard, PREFETCH)
-        try:
+        """Track until `stop` is set or the broker closes; what is tracked by then is committed.
+
+        Raises `Fenced` when another owner took a run over: what this one has in hand is worth nothing then.
+        """
+        with closing(self._broker.subscribe(shard, PREFETCH)) as subscription:
             for delivery in subscription:
                 if delivery is not None:
                     self._receive(delivery)
@@ -81,83 +61,87 @@ class TrackRole:
                 if stop.is_set():
                     break
             self._commit_due(idle=True)
-        finally:
-            subscription.close()
 
     def _receive(self, delivery: Delivery) -> None:
+        self._notice_session(delivery.session)
         message = delivery.message
         if isinstance(message, RunStarted):
             self._store.start_run(message.run)
             delivery.ack()
-        elif not isinstance(message, FrameDetections | FrameLost | RunEnded):
+        elif isinstance(message, FrameDetections | FrameLost | RunEnded):
+            self._receive_of_run(delivery, message)
+        else:
             delivery.dead_letter(f"no message for a shard: {type(message).__name__}")
-        elif (state := self._state(message.run_id)) is None:
+
+    def _notice_session(self, session: int) -> None:
+        """After a broken connection our runs may have another owner, and all that is unanswered comes again."""
+        if session != self._session:
+            self._session = session
+            self._runs.clear()
+
+    def _receive_of_run(self, delivery: Delivery, message: FrameDetections | FrameLost | RunEnded) -> None:
+        try:
+            state = self._state(message.run_id)
+        except NotFound:
             delivery.dead_letter("no such run")
+            return
+        if state is None:
+            delivery.ack()  # late: the run has ended
         elif isinstance(message, RunEnded):
             self._receive_end(state, delivery, message)
         else:
             self._receive_frame(state, delivery, message)
 
-    def _state(self, run_id: str) -> _RunState | None:
-        """Of a run that is ours from now on; None when the store does not know it."""
-        if run_id not in self._runs:
-            try:
-                claim = self._store.claim(run_id)
-            except NotFound:
-                return None
-            self._runs[run_id] = self._take_over(claim)
-        return self._runs[run_id]
+    def _state(self, run_id: str) -> RunState | None:
+        """Of a run that is ours from now on; None when it has ended. `NotFound` when the store does not know it."""
+        if run_id not in self._runs and run_id not in self._ended:
+            self._take_over(self._store.claim(run_id))
+        return self._runs.get(run_id)
 
-    def _take_over(self, claim: Claim) -> _RunState:
-        """Go on where the checkpoint says."""
-        checkpoint, record = claim.checkpoint, claim.record
-        tracker = self._open_tracker(record.run)
-        if checkpoint.tracker_state:
-            tracker.restore(checkpoint.tracker_state)
-        return _RunState(
-            claim,
-            tracker,
-            next_index=checkpoint.next_index,
-            confirmed_index=checkpoint.next_index,
-            published=record.ledger.published,
-            model=record.model,
-            model_digest=record.model_digest,
-        )
+    def _take_over(self, claim: Claim) -> None:
+        """Go on where the checkpoint says, and publish again what may not have reached the tracks log."""
+        record, checkpoint = claim.record, claim.checkpoint
+        if checkpoint.next_index:
+            log.info(
+                "took over stream=%s run=%s index=%d epoch=%d",
+                record.run.stream,
+                claim.run_id,
+                checkpoint.next_index,
+                claim.epoch,
+            )
+        again = self._store.outcomes(claim.run_id, (checkpoint.confirmed_index, checkpoint.next_index))
+        self._broker.publish(tracks_log(record.run.stream), *again)
+        if record.status is RunStatus.RUNNING:
+            self._runs[claim.run_id] = RunState.take_over(claim, self._open_tracker(record.run))
+        else:
+            self._publish_end(_end_of(record))
 
-    def _receive_frame(self, state: _RunState, delivery: Delivery, message: FrameDetections | FrameLost) -> None:
-        if message.index < state.confirmed_index:
-            delivery.ack()  # a repeat of what is committed and published
+    def _receive_frame(self, state: RunState, delivery: Delivery, message: FrameDetections | FrameLost) -> None:
+        if message.index < state.committed_index or message.index in state.spilled:
+            delivery.ack()  # a repeat of what the store holds
             return
-        if message.index < state.next_index or message.index in state.waiting:
-            state.unanswered.append(delivery)  # a repeat: answered with the one it repeats
-            return
-        self._check_model(state, message)
-        state.waiting[message.index] = message
-        state.published = max(state.published, message.index + 1)
         state.unanswered.append(delivery)
-        while (waiting := state.waiting.pop(state.next_index, None)) is not None:
-            state.done.append(_track(state.tracker, waiting))
-            state.next_index += 1
+        if state.knows(message.index):
+            return  # a repeat: answered with the one it repeats
+        state.take(message)
+        while state.track_next():
             if len(state.done) >= self._commit_frames:
                 self._commit(state)
+        if len(state.waiting) - len(state.spilled) > SPILL_FRAMES:
+            self._spill(state)
+
+    def _spill(self, state: RunState) -> None:
+        """Let the store keep what waits: unanswered, it would fill the prefetch, and the missing frame never come."""
+        fresh = {index: wire.encode(message) for index, message in state.waiting.items() if index not in state.spilled}
+        self._store.spill(state.claim, fresh)
+        state.spilled.update(fresh)
+        self._answer(state)
 
     @staticmethod
-    def _receive_end(state: _RunState, delivery: Delivery, message: RunEnded) -> None:
-        state.end = message
+    def _receive_end(state: RunState, delivery: Delivery, message: RunEnded) -> None:
+        state.end = state.end or message
         state.published = max(state.published, message.frame_count)
         state.unanswered.append(delivery)
-
-    @staticmethod
-    def _check_model(state: _RunState, message: FrameDetections | FrameLost) -> None:
-        if isinstance(message, FrameLost) or message.model_digest == state.model_digest:
-            return
-        if state.model_digest:
-            raise ModelMismatch(
-                f"frame {message.index} of {message.stream} was detected with {message.model} "
-                f"({message.model_digest[:12]}), but its run began with {state.model} ({state.model_digest[:12]}): "
-                "start the worker with the same weights and model settings"
-            )
-        state.model, state.model_digest = message.model, message.model_digest
 
     def _commit_due(self, *, idle: bool) -> None:
         late = time.monotonic() - self._last_commit >= self._commit_seconds
@@ -167,65 +151,33 @@ class TrackRole:
         if late:
             self._last_commit = time.monotonic()
 
-    def _commit(self, state: _RunState) -> None:
+    def _commit(self, state: RunState) -> None:
         """The promise of exactly once lives in this order: commit, publish, acknowledge."""
         if state.done:
-            self._store.commit(state.claim, self._batch(state))
-            self._publish(state)
+            self._store.commit(state.claim, state.batch())
+            self._broker.publish(tracks_log(state.claim.record.run.stream), *state.done)
+            state.committed()
         if state.finished:
             self._end(state)
-        answered, state.unanswered = self._answerable(state)
-        for delivery in answered:
-            delivery.ack()
+        self._answer(state)
 
-    @staticmethod
-    def _batch(state: _RunState) -> Batch:
-        checkpoint = Checkpoint(state.next_index, state.confirmed_index, state.tracker.snapshot())
-        return Batch(
-            tuple(state.done),
-            checkpoint,
-            state.published,
-            model_digest=state.model_digest,
-            model=state.model,
-            tracker=state.tracker.name,
-        )
-
-    def _publish(self, state: _RunState) -> None:
-        topic = tracks_log(state.claim.record.run.stream)
-        for tracks in state.done:
-            self._broker.publish(topic, tracks)
-        state.confirmed_index = state.next_index
-        state.done = []
-
-    def _end(self, state: _RunState) -> None:
+    def _end(self, state: RunState) -> None:
         assert state.end is not None  # noqa: S101  # `finished` says so
         self._store.end_run(state.claim, state.end.status, state.end.frame_count)
-        self._broker.publish(tracks_log(state.end.stream), state.end)
         del self._runs[state.claim.run_id]
+        self._publish_end(state.end)
+
+    def _publish_end(self, end: RunEnded) -> None:
+        self._broker.publish(tracks_log(end.stream), end)
+        self._ended[end.run_id] = None
+        if len(self._ended) > REMEMBERED_ENDS:
+            self._ended.popitem(last=False)
 
     @staticmethod
-    def _answerable(state: _RunState) -> tuple[list[Delivery], list[Delivery]]:
-        """Deliveries that the store now holds, and the rest."""
-        held: list[Delivery] = []
-        rest: list[Delivery] = []
-        for delivery in state.unanswered:
-            message = delivery.message
-            known = state.finished if isinstance(message, RunEnded) else _index(delivery) < state.next_index
-            (held if known else rest).append(delivery)
-        return held, rest
+    def _answer(state: RunState) -> None:
+        for delivery in state.answerable():
+            delivery.ack()
 
 
-def _index(delivery: Delivery) -> int:
-    message = delivery.message
-    return message.index if isinstance(message, FrameDetections | FrameLost) else -1
-
-
-def _track(tracker: Tracker, message: FrameDetections | FrameLost) -> FrameTracks:
-    """The outcome of one frame. A lost frame does not reach the tracker, whoever lost it and whenever it was told."""
-    import supervision as sv
-
-    where = (message.run_id, message.stream, message.index, message.media_time, message.captured_at)
-    if isinstance(message, FrameLost):
-        return FrameTracks(*where, message.outcome, sv.Detections.empty(), message.reason)
-    tracks = tracker.update(message.detections, message.media_time, message.motion)
-    return FrameTracks(*where, Outcome.TRACKED, tracks)
+def _end_of(record: RunRecord) -> RunEnded:
+    return RunEnded(record.run.run_id, record.run.stream, record.ledger.published, record.status)

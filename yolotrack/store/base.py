@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from yolotrack.model import FrameTracks, Observation, Run, RunRecord, RunStatus, TrackSummary
@@ -42,13 +42,17 @@ class Claim:
     epoch: int
     checkpoint: Checkpoint
     record: RunRecord
+    spilled: tuple[bytes, ...] = field(default=(), repr=False)
+    """What `spill` kept of frames from the checkpoint's `next_index` on, in index order."""
 
 
 class Store(Protocol):
-    """Keeps runs and their tracks. Safe to call from several threads; one writing connection inside.
+    """Keeps runs and their tracks. Safe to call from several threads, and on one database from several processes.
 
     Errors are `StoreError`: `Fenced`, `NotFound`, or one line that says what the database refused.
-    A call that raised wrote nothing.
+    A call that raised wrote nothing, and the next one may well succeed: a database that another process kept locked
+    for too long is such an error.
+    An iterator reads one moment of the store, that of its first row, in flat memory.
     """
 
     def start_run(self, run: Run) -> None:
@@ -61,14 +65,22 @@ class Store(Protocol):
         """Rows, outcomes, track summaries, ledger and checkpoint in one transaction, durable on return.
 
         Raises `Fenced` when the run was claimed again since. Each frame is written once: a second write of a frame
-        is an error of the caller and refused by the primary key.
+        is an error of the caller and refused by the primary key. What was spilled below the checkpoint's `next_index`
+        is dropped.
+        """
+
+    def spill(self, claim: Claim, waiting: Mapping[int, bytes]) -> None:
+        """Keep frames that wait for an earlier one, by index, as bodies that mean nothing to the store.
+
+        In one transaction, durable on return; the run's next claim hands them out. Again with the same index: no
+        change. Raises `Fenced` as `commit` does.
         """
 
     def end_run(self, claim: Claim, status: RunStatus, frame_count: int) -> None:
-        """Set status, end time and `published = frame_count`. Raises `Fenced` as `commit` does."""
+        """Set status, end time and `published = frame_count`, and drop what is spilled. `Fenced` as in `commit`."""
 
-    def runs(self) -> Iterator[RunRecord]:
-        """Every run, oldest first."""
+    def runs(self, status: RunStatus | None = None) -> Iterator[RunRecord]:
+        """Every run, oldest first; or those of one status, which costs nothing for the others."""
 
     def find_run(self, name: str) -> RunRecord:
         """By id, unique prefix of an id, or "latest". `NotFound` names what there is."""
@@ -76,10 +88,14 @@ class Store(Protocol):
     def observations(
         self, run_id: str, *, track_ids: tuple[int, ...] = (), frames: tuple[int, int] | None = None
     ) -> Iterator[Observation]:
-        """Rows ordered by frame, then track, in flat memory; `frames` is a half-open range of indexes."""
+        """Rows ordered by frame, then track; `frames` is a half-open range of indexes."""
 
-    def lost_frames(self, run_id: str) -> Iterator[FrameTracks]:
-        """The frames that were not tracked, in order, with outcome and reason."""
+    def outcomes(self, run_id: str, frames: tuple[int, int] | None = None) -> Iterator[FrameTracks]:
+        """Every frame of the half-open range that has an outcome, in index order, as it was committed.
+
+        Its tracks equal the committed ones exactly, ordered by id. Where there are none, all their columns are there
+        all the same, and empty.
+        """
 
     def tracks(self, run_id: str) -> Iterator[TrackSummary]:
         """One summary a track, ordered by id."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -127,17 +127,41 @@ def observation(row: Iterable[Any], run_id: str, stream: str, names: dict[int, s
     )
 
 
-def lost_frame(row: Row[Any], run_id: str, stream: str, empty: sv.Detections) -> FrameTracks:
-    """A frame that was not tracked; `row` holds frame, media_time, captured_at, outcome and reason."""
-    return FrameTracks(
-        run_id, stream, row.frame, row.media_time, row.captured_at, Outcome(row.outcome), empty, row.reason
-    )
+def frame_outcomes(
+    rows: Iterable[Sequence[Any]], run_id: str, stream: str, names: dict[int, str]
+) -> Iterator[FrameTracks]:
+    """One value a frame out of rows per frame and track, ordered by both; their columns are `select_outcomes`'."""
+    for _, of_frame in groupby(rows, key=itemgetter(0)):
+        seen = list(of_frame)
+        index, media_time, captured_at, outcome, reason, first_track, *_ = seen[0]
+        yield FrameTracks(
+            run_id,
+            stream,
+            index,
+            media_time,
+            captured_at,
+            Outcome.TRACKED if outcome is None else Outcome(outcome),
+            _tracks([] if first_track is None else seen, names),
+            reason or "",
+        )
 
 
 def track_summaries(rows: Iterable[Row[Any]], run_id: str, names: dict[int, str]) -> Iterator[TrackSummary]:
     """One summary a track out of rows per track and class, ordered by track."""
     for track, votes in groupby(rows, key=attrgetter("track")):
         yield _track_summary(run_id, track, list(votes), names)
+
+
+def _tracks(rows: Sequence[Sequence[Any]], names: dict[int, str]) -> sv.Detections:
+    import supervision as sv
+
+    return sv.Detections(
+        xyxy=np.array([row[8:12] for row in rows], np.float32).reshape(-1, 4),
+        confidence=np.array([row[7] for row in rows], np.float32),
+        class_id=np.array([row[6] for row in rows], int),
+        tracker_id=np.array([row[5] for row in rows], int),
+        data={"class_name": np.array([names[row[6]] for row in rows], str)},
+    )
 
 
 def _track_summary(run_id: str, track: int, votes: list[Row[Any]], names: dict[int, str]) -> TrackSummary:

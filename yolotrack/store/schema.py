@@ -4,6 +4,7 @@
      │         └──1 failures                  `failures` holds the outcome and reason of those not tracked
      ├──n classes                             names, once per run
      ├──n tracks                              sums per track and class, kept with the observations they sum
+     ├──n spilled                             messages of frames that wait for an earlier one; gone when its turn came
      └──1 checkpoints                         who writes the run, and where they are
 
 A run goes by a small number inside and by its `run_id` outside. Times are microseconds since 1970, UTC.
@@ -89,6 +90,7 @@ runs = Table(
     Column("dropped", Integer, nullable=False),
     sqlite_autoincrement=True,  # the number of a deleted run must never mean another one
 )
+Index("runs_by_status", runs.c.status, runs.c.started_at)
 
 classes = Table(
     "classes",
@@ -158,4 +160,12 @@ checkpoints = Table(
     Column("next_index", Integer, nullable=False),
     Column("confirmed_index", Integer, nullable=False),
     Column("tracker_state", LargeBinary, nullable=False),
+)
+
+spilled = Table(
+    "spilled",
+    metadata,
+    _run(),
+    _key("frame"),
+    Column("body", LargeBinary, nullable=False),
 )

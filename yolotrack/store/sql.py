@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Row, Select, case, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Engine, Row, Select, case, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,16 +17,25 @@ from yolotrack.model import FrameTracks, Observation, Run, RunRecord, RunStatus,
 from yolotrack.store import sqlite
 from yolotrack.store.base import Batch, Checkpoint, Claim
 from yolotrack.store.migrations import UnfitSchema, migrate, require_current
+from yolotrack.store.queries import (
+    class_names,
+    run_number,
+    select_listed,
+    select_newest_named,
+    select_observations,
+    select_outcomes,
+    select_records,
+)
 from yolotrack.store.rows import (
     BatchRows,
     batch_rows,
-    lost_frame,
+    frame_outcomes,
     observation,
     run_record,
     run_row,
     track_summaries,
 )
-from yolotrack.store.schema import checkpoints, classes, failures, frames, observations, runs, tracks
+from yolotrack.store.schema import checkpoints, classes, failures, frames, observations, runs, spilled, tracks
 
 if TYPE_CHECKING:
     from yolotrack.config import DatabaseSettings
@@ -59,7 +68,7 @@ def open_store(settings: DatabaseSettings, *, read_only: bool = False) -> SQLSto
 
 
 class SQLStore:
-    """`Store` over two engines: one connection that writes, under a lock, and as many that read as are asked for."""
+    """`Store` over two engines: one connection that writes, under locks, and as many that read as are asked for."""
 
     def __init__(self, path: Path, *, reader: Engine, writer: Engine | None) -> None:
         """`open_store` makes these."""
@@ -67,20 +76,21 @@ class SQLStore:
         self._reader = reader
         self._writer = writer
         self._writing_lock = threading.Lock()
+        self._lock_file = sqlite.lock_file(path)
         self._insert_observations = str(insert(observations).compile(reader))
 
     def prepare(self) -> None:
         """Bring the schema up to date; without a writer, refuse one that is not."""
-        with self._explained():
-            if self._writer is not None:
-                return migrate(self._writer)
-            with self._reader.connect() as connection:
-                require_current(connection)
+        if self._writer is None:
+            with self._explained(), self._reader.connect() as connection:
+                return require_current(connection)
+        with self._alone() as engine:
+            migrate(engine)
 
     def start_run(self, run: Run) -> None:
         """Remember a run as `running`. Again with the same id: no change."""
         with self._writing() as connection:
-            if _run_number(connection, run.run_id) is not None:
+            if run_number(connection, run.run_id) is not None:
                 return
             connection.execute(insert(runs), run_row(run))
             connection.execute(insert(checkpoints), _first_checkpoint(self._require_run(connection, run.run_id)))
@@ -93,9 +103,9 @@ class SQLStore:
                 update(checkpoints).where(checkpoints.c.run == number).values(epoch=checkpoints.c.epoch + 1)
             )
             row = connection.execute(select(checkpoints).where(checkpoints.c.run == number)).one()
-            record = run_record(connection.execute(_records().where(runs.c.id == number)).one())
+            record = run_record(connection.execute(select_records().where(runs.c.id == number)).one())
             checkpoint = Checkpoint(row.next_index, row.confirmed_index, row.tracker_state)
-            return Claim(run_id, row.epoch, checkpoint, record)
+            return Claim(run_id, row.epoch, checkpoint, record, _spilled_bodies(connection, number, row.next_index))
 
     def commit(self, claim: Claim, batch: Batch) -> None:
         """Rows, outcomes, track summaries, ledger and checkpoint in one transaction, on the disk on return.
@@ -118,44 +128,55 @@ class SQLStore:
             if rows.observations:  # past Core, which takes longer over each row than SQLite does
                 connection.exec_driver_sql(self._insert_observations, rows.observations)
             connection.execute(update(runs).where(runs.c.id == number).values(_ledger(batch, rows)))
+            connection.execute(delete(spilled).where(spilled.c.run == number, spilled.c.frame < checkpoint.next_index))
+
+    def spill(self, claim: Claim, waiting: Mapping[int, bytes]) -> None:
+        """Keep the bodies of frames that wait for an earlier one, by index, on the disk on return.
+
+        Raises `Fenced` as `commit` does; an index spilled before keeps its body.
+        """
+        with self._writing() as connection:
+            number = self._require_run(connection, claim.run_id)
+            _fence(connection, number, claim, epoch=claim.epoch)
+            rows = [{"run": number, "frame": frame, "body": body} for frame, body in waiting.items()]
+            if rows:
+                connection.execute(upsert(spilled).on_conflict_do_nothing(), rows)
 
     def end_run(self, claim: Claim, status: RunStatus, frame_count: int) -> None:
-        """Set status, end time and `published = frame_count`. Raises `Fenced` as `commit` does."""
+        """Set status, end time and `published = frame_count`, and drop what is spilled. `Fenced` as in `commit`."""
         with self._writing() as connection:
             number = self._require_run(connection, claim.run_id)
             _fence(connection, number, claim, epoch=claim.epoch)
             ending = {"status": status.value, "ended_at": utc_now(), "published": frame_count}
             connection.execute(update(runs).where(runs.c.id == number).values(ending))
+            connection.execute(delete(spilled).where(spilled.c.run == number))
 
-    def runs(self) -> Iterator[RunRecord]:
-        """Every run, oldest first."""
-        return map(run_record, self._stream(_records().order_by(runs.c.started_at, runs.c.id)))
+    def runs(self, status: RunStatus | None = None) -> Iterator[RunRecord]:
+        """Every run, or every one of that status, oldest first."""
+        return map(run_record, self._stream(select_listed(status)))
 
     def find_run(self, name: str) -> RunRecord:
         """By id, unique prefix of an id, or "latest". `NotFound` names what there is."""
         with self._reading() as connection:
-            found = connection.execute(_newest_named(name)).all()
+            found = connection.execute(select_newest_named(name)).all()
             if not found:
                 raise NotFound(self._no_run(connection, name))
             if len(found) == 2 and name not in ("latest", found[0].run_id):
                 both = f"{found[1].run_id} and {found[0].run_id} do"
                 raise NotFound(f"more than one run begins with {name!r}: {both}")
-            return run_record(connection.execute(_records().where(runs.c.id == found[0].id)).one())
+            return run_record(connection.execute(select_records().where(runs.c.id == found[0].id)).one())
 
     def observations(
         self, run_id: str, *, track_ids: tuple[int, ...] = (), frames: tuple[int, int] | None = None
     ) -> Iterator[Observation]:
         """Rows ordered by frame, then track, in flat memory; `frames` is a half-open range of indexes."""
         run = self._run(run_id)
-        return self._observations(run, _observations(run.id, track_ids, frames))
+        return self._observations(run, select_observations(run.id, track_ids, frames))
 
-    def lost_frames(self, run_id: str) -> Iterator[FrameTracks]:
-        """The frames that were not tracked, in order, with outcome and reason."""
-        import supervision as sv
-
+    def outcomes(self, run_id: str, frames: tuple[int, int] | None = None) -> Iterator[FrameTracks]:
+        """Every frame that has an outcome, in order, with its tracks as they were committed, ordered by id."""
         run = self._run(run_id)
-        rows = self._stream(_lost_frames(run.id))
-        return (lost_frame(row, run.run_id, run.stream, sv.Detections.empty()) for row in rows)
+        return self._outcomes(run, select_outcomes(run.id, frames))
 
     def tracks(self, run_id: str) -> Iterator[TrackSummary]:
         """One summary a track, ordered by id."""
@@ -170,14 +191,19 @@ class SQLStore:
 
     def _observations(self, run: Row[Any], query: Select[Any]) -> Iterator[Observation]:
         with self._reading() as connection:
-            names = _class_names(connection, run.id)
+            names = class_names(connection, run.id)
             for row in connection.execute(query):
                 yield observation(row, run.run_id, run.stream, names)
+
+    def _outcomes(self, run: Row[Any], query: Select[Any]) -> Iterator[FrameTracks]:
+        with self._reading() as connection:
+            names = class_names(connection, run.id)
+            yield from frame_outcomes(connection.execute(query), run.run_id, run.stream, names)
 
     def _tracks(self, run: Row[Any]) -> Iterator[TrackSummary]:
         query = select(tracks).where(tracks.c.run == run.id).order_by(tracks.c.track, tracks.c.class_id)
         with self._reading() as connection:
-            names = _class_names(connection, run.id)
+            names = class_names(connection, run.id)
             yield from track_summaries(connection.execute(query), run.run_id, names)
 
     def _stream(self, query: Select[Any]) -> Iterator[Row[Any]]:
@@ -193,7 +219,7 @@ class SQLStore:
             return found
 
     def _require_run(self, connection: Connection, run_id: str) -> int:
-        number = _run_number(connection, run_id)
+        number = run_number(connection, run_id)
         if number is None:
             raise NotFound(self._no_run(connection, run_id))
         return number
@@ -208,10 +234,16 @@ class SQLStore:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
+        with self._alone() as engine, engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _alone(self) -> Iterator[Engine]:
+        """Writing, with every other writer kept out: threads of this store, then whoever has the file open."""
         if self._writer is None:
             raise StoreError(f"cannot write to {self._path}: it was opened for reading only")
-        with self._explained(), self._writing_lock, self._writer.begin() as connection:
-            yield connection
+        with self._explained(), self._writing_lock, sqlite.alone(self._lock_file):
+            yield self._writer
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -222,12 +254,8 @@ class SQLStore:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, UnfitSchema) as error:
+        except (SQLAlchemyError, UnfitSchema, OSError) as error:
             raise StoreError(f"cannot use {self._path}: {sqlite.explain(error)}") from error
-
-
-def _run_number(connection: Connection, run_id: str) -> int | None:
-    return connection.scalar(select(runs.c.id).where(runs.c.run_id == run_id))
 
 
 def _first_checkpoint(number: int) -> dict[str, Any]:
@@ -239,6 +267,11 @@ def _fence(connection: Connection, number: int, claim: Claim, **values: Any) -> 
     mine = (checkpoints.c.run == number) & (checkpoints.c.epoch == claim.epoch)
     if connection.execute(update(checkpoints).where(mine).values(values)).rowcount != 1:
         raise Fenced(f"run {claim.run_id} was taken over since epoch {claim.epoch}: this owner must stop")
+
+
+def _spilled_bodies(connection: Connection, number: int, first: int) -> tuple[bytes, ...]:
+    waiting = select(spilled.c.body).where(spilled.c.run == number, spilled.c.frame >= first)
+    return tuple(connection.scalars(waiting.order_by(spilled.c.frame)))
 
 
 def _insert(connection: Connection, rows: BatchRows) -> None:
@@ -274,50 +307,3 @@ def _ledger(batch: Batch, rows: BatchRows) -> dict[str, Any]:
         **{outcome: runs.c[outcome] + count for outcome, count in rows.outcomes.items()},
         **{column: value for column, value in described.items() if value},
     }
-
-
-def _records() -> Select[Any]:
-    count = select(func.count(tracks.c.track.distinct())).where(tracks.c.run == runs.c.id).scalar_subquery()
-    return select(runs, count.label("tracks"))
-
-
-def _newest_named(name: str) -> Select[Any]:
-    """The run of that id first, then the newest whose ids begin with it; two at most."""
-    exact = runs.c.run_id == name
-    query = select(runs.c.id, runs.c.run_id).order_by(exact.desc(), runs.c.started_at.desc(), runs.c.id.desc())
-    return (query if name == "latest" else query.where(runs.c.run_id.startswith(name, autoescape=True))).limit(2)
-
-
-def _observations(number: int, track_ids: tuple[int, ...], span: tuple[int, int] | None) -> Select[Any]:
-    o = observations.c
-    query = (
-        select(
-            o.frame, o.track, frames.c.media_time, frames.c.captured_at, o.class_id, o.confidence,
-            o.x_min, o.y_min, o.x_max, o.y_max,
-        )
-        .join_from(observations, frames, (frames.c.run == o.run) & (frames.c.frame == o.frame))
-        .where(o.run == number)
-        .order_by(o.frame, o.track)
-    )  # fmt: skip
-    if track_ids:  # by their keys: left to itself, SQLite reads the whole run rather than use the tracks' index
-        hit = observations.alias("hit").c
-        keys = select(hit.run, hit.frame, hit.track).where(hit.run == number, hit.track.in_(track_ids))
-        query = query.where(tuple_(o.run, o.frame, o.track).in_(keys))
-    if span is not None:
-        query = query.where(o.frame >= span[0], o.frame < span[1])
-    return query
-
-
-def _lost_frames(number: int) -> Select[Any]:
-    of_one_frame = (frames.c.run == failures.c.run) & (frames.c.frame == failures.c.frame)
-    return (
-        select(frames, failures.c.outcome, failures.c.reason)
-        .join_from(failures, frames, of_one_frame)
-        .where(failures.c.run == number)
-        .order_by(failures.c.frame)
-    )
-
-
-def _class_names(connection: Connection, number: int) -> dict[int, str]:
-    query = select(classes.c.class_id, classes.c.name).where(classes.c.run == number)
-    return {row.class_id: row.name for row in connection.execute(query)}

@@ -1,13 +1,13 @@
 """What is peculiar to SQLite: how a file is opened, and what its errors mean.
 
-One writing connection, in WAL mode, alone takes checkpoints; readers open the file `mode=ro` and neither block it nor
-wait for it. That also keeps clear of the WAL-reset bug of SQLite before 3.51.3 (https://sqlite.org/wal.html#walresetbug).
+Every writing transaction, in WAL mode, holds a lock over processes (see `lock.py`); readers open the file `mode=ro`,
+take no checkpoints, and neither block a writer nor wait for one.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,23 @@ from sqlalchemy.exc import ArgumentError
 
 from yolotrack.errors import StoreError
 from yolotrack.secrets import mask_text, mask_url
+from yolotrack.store.lock import locked
 
 BUSY_SECONDS = 30.0
 """How long a call waits for another process's transaction."""
 _CACHE_KIB = 65_536
+_READ_ONLY = "it is read-only: make file and folder writable, or name another with --db"
+_NO_ROOM = "no room is left for it: make room, then try again"
 _REMEDIES = {
     "is locked": "another process keeps it locked: end that one, or give each its own file with --db",
-    "readonly": "it is read-only: make file and folder writable, or name another with --db",
+    "readonly": _READ_ONLY,
+    "permission denied": _READ_ONLY,
+    "read-only": _READ_ONLY,
     "unable to open": "it cannot be opened: look at the permissions of file and folder, or name another with --db",
     "not a database": "it is not a SQLite database: name another file with --db",
     "malformed": "it is damaged: restore a copy, or name another file with --db",
-    "is full": "no room is left for it: make room, then try again",
+    "is full": _NO_ROOM,
+    "no space": _NO_ROOM,
     "disk i/o error": "the disk failed or is full: make room or look into its log, then try again",
 }
 
@@ -45,8 +51,19 @@ def sqlite_path(url: str) -> Path:
     return Path(parsed.database)
 
 
+def lock_file(path: Path) -> Path:
+    """Beside the database itself, under whatever name it was reached."""
+    real = path.resolve()
+    return real.with_name(f"{real.name}-lock")
+
+
+def alone(lock: Path) -> AbstractContextManager[None]:
+    """Keep every other writer out. Raises `OSError`."""
+    return locked(lock, BUSY_SECONDS)
+
+
 def writing_engine(path: Path) -> Engine:
-    """An engine of one connection that creates the file where it is missing; every transaction holds the write lock."""
+    """An engine of one connection that creates the file where it is missing. To be used `alone`."""
     if not path.parent.is_dir():
         raise StoreError(f"the folder {path.parent} does not exist: create it, or name another with --db")
     url = URL.create("sqlite", database=str(path))
@@ -67,7 +84,7 @@ def reading_engine(path: Path) -> Engine:
 
 
 def explain(error: Exception) -> str:
-    """What went wrong and what to do, from an error of SQLAlchemy or SQLite."""
+    """What went wrong and what to do, from an error of SQLAlchemy, SQLite or the system."""
     text = str(getattr(error, "orig", None) or error)
     found = (remedy for words, remedy in _REMEDIES.items() if words in text.lower())
     return next(found, mask_text(text).replace("\n", " "))
@@ -75,7 +92,7 @@ def explain(error: Exception) -> str:
 
 def _prepare_writer(connection: sqlite3.Connection, _record: Any) -> None:
     _begin_by_hand(connection, _record)
-    _enter_wal(connection)
+    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -83,19 +100,6 @@ def _prepare_writer(connection: sqlite3.Connection, _record: Any) -> None:
 
 def _begin_by_hand(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # else sqlite3 begins when it thinks fit, which is after the first SELECT
-
-
-def _enter_wal(connection: sqlite3.Connection) -> None:
-    """Switch to WAL. SQLite answers "locked" here without waiting when two processes switch at once."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from threading import Event
 
@@ -10,6 +11,9 @@ from yolotrack.errors import OutputError
 from yolotrack.model import Pixels
 
 QUIT_KEYS = frozenset({ord("q"), 27})
+PATIENCE_SECONDS = 60.0
+"""For a window to open on a busy machine."""
+_PROBE = "import cv2; cv2.namedWindow('yolotrack'); cv2.destroyAllWindows()"
 
 
 class Window:
@@ -19,9 +23,9 @@ class Window:
     """
 
     def __init__(self, stop: Event) -> None:
-        """Raises `OutputError` where there is no display."""
-        if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise OutputError("no window can be opened: there is no display; leave out --show, or set DISPLAY")
+        """Raises `OutputError` where no window can be opened."""
+        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # OpenCV brings no fonts for its toolbar
+        _check()
         self._stop = stop
         self._shown: set[str] = set()
 
@@ -47,3 +51,20 @@ class Window:
         for title in self._shown:
             cv2.destroyWindow(title)
         self._shown = set()
+
+
+def _check() -> None:
+    """Open a window in a process of its own: where there is no display, Qt ends the whole process."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise OutputError("no window can be opened: the display does not answer; leave out --show") from None
+    if done.returncode:
+        why = "this OpenCV has no windows" if b"not implemented" in done.stderr else "there is no display to reach"
+        raise OutputError(f"no window can be opened: {why}; leave out --show, or give it a display")

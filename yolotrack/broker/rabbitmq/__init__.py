@@ -1,5 +1,27 @@
 """The broker for many processes and machines: RabbitMQ 3.10 and later, over pika. Only this package imports pika."""
 
-from yolotrack.broker.rabbitmq.broker import RabbitBroker
+from __future__ import annotations
 
-__all__ = ["RabbitBroker"]
+from typing import TYPE_CHECKING
+
+from yolotrack.broker.rabbitmq.broker import RabbitBroker
+from yolotrack.broker.rabbitmq.topology import Topology
+
+if TYPE_CHECKING:
+    from yolotrack.config import BrokerSettings
+
+__all__ = ["RabbitBroker", "Topology", "open_broker"]
+
+_MEGABYTE = 1_000_000
+
+
+def open_broker(settings: BrokerSettings) -> RabbitBroker:
+    """Connect. `BrokerError` when the broker cannot be reached within the patience of the settings, or refuses."""
+    topology = Topology(
+        settings.namespace,
+        max_frames=settings.max_frames,
+        live_frames=settings.live_frames,
+        video_log_bytes=settings.video_log_mb * _MEGABYTE,
+        tracks_log_bytes=settings.tracks_log_mb * _MEGABYTE,
+    )
+    return RabbitBroker(settings.url, topology, settings.patience_seconds)

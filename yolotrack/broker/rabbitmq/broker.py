@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from yolotrack.broker.rabbitmq.link import Link
 from yolotrack.broker.rabbitmq.publisher import Parcel, Publisher
 from yolotrack.broker.rabbitmq.topology import Route, Topology
 from yolotrack.errors import WireError
-from yolotrack.model import Frame, FrameLost, Message, Outcome, RunEnded, RunStarted, RunStatus
+from yolotrack.model import Barrier, Frame, FrameLost, Message, ModelPinned, Outcome, RunEnded, RunStarted, new_barrier
 
 LOG_PREFETCH = 64
 NEWEST = 16
@@ -186,6 +187,7 @@ class RabbitBroker:
     """
 
     def __init__(self, url: str, topology: Topology, patience: float) -> None:
+        logging.getLogger("pika").setLevel(logging.CRITICAL)  # what matters of it is logged here, in our words
         self._topology = topology
         self._closed = threading.Event()
         self._out = Link(url, "publish", patience)
@@ -216,11 +218,11 @@ class RabbitBroker:
         self._publisher.send([parcel])
 
     def has_room(self) -> bool:
-        return self._asker.ready(self._topology.queue(FRAMES)) < self._topology.frames_limit
+        return self._waiting() < self._topology.live_frames
 
     def wait_for_room(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        while not self.has_room():
+        while self._waiting() >= self._topology.max_frames:
             if self._closed.wait(ROOM_SECONDS) or time.monotonic() >= deadline:
                 return False
         return True
@@ -233,7 +235,7 @@ class RabbitBroker:
 
     def frames_published(self, run_id: str, stream: str, since: datetime) -> int:
         """Reads the video log from `since` up to a barrier of its own."""
-        barrier = RunEnded(run_id, stream, 0, RunStatus.INTERRUPTED)
+        barrier = new_barrier()
         start = datetime.fromtimestamp(since.timestamp() - CLOCK_SKEW_SECONDS, since.tzinfo)
         count = 0
         with closing(RabbitLogReader(self._in, self._topology, video_log(stream), start)) as reader:
@@ -268,6 +270,9 @@ class RabbitBroker:
         )
         self._publisher.send([self._to_queue(topic, properties, raw.body)])
 
+    def _waiting(self) -> int:
+        return self._asker.ready(self._topology.queue(FRAMES))
+
     def _consumer(self, topic: str, prefetch: int) -> Consumer:
         topology = self._topology
         return Consumer(self._in, topology.queue(topic), lambda channel: topology.declare(channel, topic), prefetch)
@@ -287,7 +292,9 @@ def _properties(message: Message) -> pika.BasicProperties:
     headers: dict[str, Any] = {}
     if isinstance(message, RunStarted):
         headers = {"run_id": message.run.run_id, "stream": message.run.stream}
-    elif isinstance(message, RunEnded):
+    elif isinstance(message, Barrier):
+        headers = {}
+    elif isinstance(message, RunEnded | ModelPinned):
         headers = {"run_id": message.run_id, "stream": message.stream}
     else:
         headers = {
@@ -298,7 +305,8 @@ def _properties(message: Message) -> pika.BasicProperties:
             "captured_at": message.captured_at.isoformat(),
         }
     return pika.BasicProperties(  # type: ignore[no-untyped-call]
-        type=type(message).__name__, delivery_mode=PERSISTENT, headers=headers)
+        type=type(message).__name__, delivery_mode=PERSISTENT, headers=headers
+    )
 
 
 def _place(headers: dict[str, Any]) -> FramePlace | None:

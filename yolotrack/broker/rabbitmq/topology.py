@@ -20,6 +20,9 @@ SUSPECT_LIMIT = 3
 HANDOVER_LIMIT = 50
 """Deliveries of other messages: crashes of innocent neighbours count here, so there is room for many."""
 QUARANTINED = 1000
+SHARD_LIMIT = 20_000
+"""Messages of a few kilobytes: detections that no tracker takes hold detectors up, and so the publishers."""
+SMALL_LOG_BYTES = 20_000_000
 
 Route: TypeAlias = Literal["detect", "skip"]
 """How a frame leaves the exchange: to the work queue and its video log, or to the log alone."""
@@ -30,9 +33,10 @@ class Topology:
     """What exists under one namespace."""
 
     namespace: str
-    frames_limit: int
-    """Frames ready in the work queue before a publisher waits."""
-    shard_limit: int
+    max_frames: int
+    """Frames ready in the work queue before an archive's publisher waits."""
+    live_frames: int
+    """Before a live publisher skips."""
     video_log_bytes: int
     tracks_log_bytes: int
 
@@ -78,18 +82,12 @@ class Topology:
     def arguments(self, topic: str) -> Mapping[str, Any]:
         """Explicit, so that every version and every process means the same queue."""
         if is_log(topic):
-            video = topic.startswith("video.")
-            return {
-                "x-queue-type": "stream",
-                "x-max-length-bytes": self.video_log_bytes if video else self.tracks_log_bytes,
-                # retention works by whole segments, so they must be small beside the whole
-                "x-stream-max-segment-size-bytes": (self.video_log_bytes if video else self.tracks_log_bytes) // 8,
-            }
+            return self._log(topic)
         if topic == QUARANTINE:
             return _quorum(QUARANTINED, "drop-head", HANDOVER_LIMIT)
         if topic == DEAD:
-            return _quorum(self.shard_limit, "reject-publish", HANDOVER_LIMIT)
-        limit = 4 * self.frames_limit if topic in (FRAMES, SUSPECTS) else self.shard_limit
+            return _quorum(SHARD_LIMIT, "reject-publish", HANDOVER_LIMIT)
+        limit = 4 * self.max_frames if topic in (FRAMES, SUSPECTS) else SHARD_LIMIT
         deliveries = SUSPECT_LIMIT if topic == SUSPECTS else HANDOVER_LIMIT
         arguments = _quorum(limit, "reject-publish", deliveries) | {
             "x-dead-letter-exchange": "",
@@ -97,6 +95,16 @@ class Topology:
             "x-dead-letter-strategy": "at-least-once",
         }
         return arguments | ({"x-single-active-consumer": True} if topic.startswith("detections.") else {})
+
+    def _log(self, topic: str) -> dict[str, Any]:
+        kept = {"video": self.video_log_bytes, "tracks": self.tracks_log_bytes}
+        size = kept.get(topic.partition(".")[0], SMALL_LOG_BYTES)
+        # retention drops whole segments, so they must be small beside the whole
+        return {
+            "x-queue-type": "stream",
+            "x-max-length-bytes": size,
+            "x-stream-max-segment-size-bytes": max(size // 8, 1_000_000),
+        }
 
 
 def _quorum(limit: int, overflow: str, deliveries: int) -> dict[str, Any]:

@@ -1,0 +1,124 @@
+"""`yolotrack publish`: frames into the broker."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yolotrack.cli import common, options
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from yolotrack.config import Settings
+    from yolotrack.model import Run, RunEnded
+    from yolotrack.video.base import Source
+
+
+def publish(
+    source: Annotated[str, typer.Argument(help="A file, a folder or glob of images, a URL, a webcam number.")],
+    stream: options.Stream = None,
+    mode: Annotated[str | None, typer.Option("--mode", help="archive, live, or auto: live for cameras.")] = None,
+    quality: Annotated[int | None, typer.Option("--quality", help="JPEG quality, 1-100.")] = None,
+    stride: options.Stride = None,
+    start: options.StartTime = None,
+    end: options.EndTime = None,
+    max_frames: options.MaxFrames = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="At the source's own pace.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="From the beginning again, until stopped.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until every frame is tracked.")] = False,
+    broker: options.Broker = None,
+    namespace: options.Namespace = None,
+    config: common.ConfigOption = None,
+    log_level: common.LogLevelOption = None,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
+) -> None:
+    """Send the frames of a video to the workers. Needs no worker to be running yet."""
+    from threading import Event
+
+    from yolotrack.cli.signals import leaving
+
+    settings = common.settings_from(
+        config,
+        None,
+        log_level,
+        publish=options.given(mode=mode, quality=quality),
+        source=options.given(stride=stride, start=start, end=end, max_frames=max_frames),
+        broker=options.given(url=broker, namespace=namespace),
+    )
+    stop = Event()
+    with leaving(), ExitStack() as stack:
+        opened = _open(stack, settings, source, realtime=realtime, loop=loop, stop=stop)
+        ended, run = _publish(settings, opened, stream, wait=wait, quiet=quiet, stop=stop)
+        _print(run, ended, as_json=as_json)
+        if stop.is_set():
+            raise typer.Exit(common.INTERRUPTED)
+
+
+def _open(stack: ExitStack, settings: Settings, name: str, *, realtime: bool, loop: bool, stop: Event) -> Source:
+    from yolotrack.video.pace import Looped, Paced
+    from yolotrack.video.source import open_source
+
+    opened: Source = open_source(name, settings.source)
+    if loop:
+        opened = Looped(opened, lambda: open_source(name, settings.source))
+    if realtime:
+        opened = Paced(opened, stop)
+    return stack.enter_context(closing(opened))
+
+
+def _publish(
+    settings: Settings, source: Source, stream: str | None, *, wait: bool, quiet: bool, stop: Event
+) -> tuple[RunEnded, Run]:
+    from yolotrack.broker.base import RUNS, shard_topic
+    from yolotrack.broker.rabbitmq import open_broker
+    from yolotrack.cli.report import ProgressReporter
+    from yolotrack.cli.run import motion_estimator, stream_names
+    from yolotrack.cli.signals import draining
+    from yolotrack.model import Mode, RunStarted
+    from yolotrack.pipeline import Progress, new_run
+    from yolotrack.roles import publish as role
+    from yolotrack.video.jpeg import encode
+
+    chosen = None if settings.publish.mode == "auto" else Mode(settings.publish.mode)
+    run = new_run(source, stream_names([source], stream)[0], chosen)
+    expected = source.info.frame_count
+    with ExitStack() as stack:
+        broker = stack.enter_context(closing(open_broker(settings.broker)))
+        stack.enter_context(closing(broker.feed(run.stream)))
+        reporter = stack.enter_context(ProgressReporter(stop, quiet=quiet))
+        stack.enter_context(draining(stop))
+        broker.publish(RUNS, RunStarted(run))
+        ended = role.publish(
+            source,
+            run,
+            broker,
+            shard_topic(run.stream, settings.broker.shards),
+            stop=stop,
+            estimate_motion=motion_estimator(settings),
+            encode=lambda pixels: encode(pixels, settings.publish.quality),
+            on_frame=lambda count: reporter(Progress(run, expected, count, 0, 0)),
+        )
+        if wait:
+            role.wait_tracked(
+                broker, ended, on_frame=lambda count: reporter(Progress(run, ended.frame_count, count, 0, 0))
+            )
+    return ended, run
+
+
+def _print(run: Run, ended: RunEnded, *, as_json: bool) -> None:
+    document = {
+        "run_id": run.run_id,
+        "stream": run.stream,
+        "source": run.source,
+        "status": ended.status.value,
+        "published": ended.frame_count,
+    }
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        print("\n".join(f"{name}: {value}" for name, value in document.items()))

@@ -1,0 +1,89 @@
+"""`yolotrack work`: detect and track for publishers anywhere."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yolotrack.cli import common, options
+from yolotrack.errors import UsageError
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from yolotrack.config import Settings
+
+ROLES = ("detect", "track")
+
+
+def work(
+    role: Annotated[str, typer.Option("--role", help="all, detect or track.")] = "all",
+    model: options.Model = None,
+    conf: options.Conf = None,
+    iou: options.Iou = None,
+    imgsz: options.Imgsz = None,
+    max_det: options.MaxDet = None,
+    classes: options.Classes = None,
+    device: options.Device = None,
+    half: options.Half = None,
+    tracker: options.Tracker = None,
+    broker: options.Broker = None,
+    namespace: options.Namespace = None,
+    config: common.ConfigOption = None,
+    db: common.DbOption = None,
+    log_level: common.LogLevelOption = None,
+) -> None:
+    """Take frames from the broker, detect and track, write the database. Start as many as you like, anywhere.
+
+    Ctrl-C finishes what is in hand. Killing one loses nothing: the others go on.
+    """
+    from threading import Event
+
+    from yolotrack.cli.signals import leaving
+
+    settings = common.settings_from(
+        config,
+        db,
+        log_level or "info",
+        model=options.model_section(model, conf, iou, imgsz, max_det, classes, device, half),
+        tracker=options.given(name=tracker),
+        broker=options.given(url=broker, namespace=namespace),
+    )
+    with leaving():
+        run_worker(settings, _roles(role), Event())
+
+
+def _roles(text: str) -> frozenset[str]:
+    wanted = frozenset(ROLES) if text == "all" else frozenset(part.strip() for part in text.split(","))
+    if not wanted or not wanted <= set(ROLES):
+        raise UsageError(f"--role {text}: choose all, or among {', '.join(ROLES)}")
+    return wanted
+
+
+def run_worker(settings: Settings, roles: frozenset[str], stop: Event) -> None:
+    """Open what the roles need, cheapest refusal first, and work until `stop`."""
+    from yolotrack.broker.rabbitmq import open_broker
+    from yolotrack.cli.signals import draining
+    from yolotrack.store.sql import open_store
+    from yolotrack.video.jpeg import decode
+    from yolotrack.vision.detector import open_detector
+    from yolotrack.vision.tracker import open_tracker
+    from yolotrack.worker import Worker
+
+    open_tracker(settings.tracker, None)  # refused now rather than at the first frame
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(open_store(settings.database))) if "track" in roles else None
+        detector = stack.enter_context(closing(open_detector(settings.model))) if "detect" in roles else None
+        broker = stack.enter_context(closing(open_broker(settings.broker)))
+        worker = Worker(
+            broker,
+            settings,
+            decode,
+            detector,
+            store,
+            lambda run: open_tracker(settings.tracker, run.rate),
+        )
+        with draining(stop):
+            worker.run(stop)

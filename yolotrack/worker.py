@@ -1,0 +1,108 @@
+"""`work`: the detect and track roles of one process, over a broker that many processes share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+
+from yolotrack.broker.base import SharedBroker, shard_topic
+from yolotrack.config import Settings
+from yolotrack.crew import Crew, join
+from yolotrack.errors import Fenced, StoreError
+from yolotrack.model import Run
+from yolotrack.roles.deadletters import entomb
+from yolotrack.roles.detect import Decode, DetectRole
+from yolotrack.roles.orphans import end_orphans
+from yolotrack.roles.pin import Pins
+from yolotrack.roles.track import TrackRole
+from yolotrack.store.base import Store
+from yolotrack.vision.base import Detector, Tracker
+
+log = logging.getLogger("yolotrack.work")
+
+COMMIT_FRAMES = 25
+DRAIN_SECONDS = 60.0
+"""Longest time that what is in hand may take to finish."""
+RETRY_SECONDS = (1.0, 30.0)
+"""First and longest pause before a database that refused is tried again."""
+STORE_PATIENCE = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one process brings: a detector to detect with, a store and trackers to track with, or both."""
+
+    broker: SharedBroker
+    settings: Settings
+    decode: Decode
+    detector: Detector | None = None
+    store: Store | None = None
+    open_tracker: Callable[[Run], Tracker] | None = None
+
+    def run(self, stop: Event) -> None:
+        """Work until `stop` is set, then finish what is in hand. The first error stops the rest, and is raised."""
+        crew = Crew()
+        if self.detector is not None:
+            self._start_detecting(crew, self.detector, stop)
+        if self.store is not None:
+            self._start_tracking(crew, self.store, stop)
+        while not stop.wait(0.2) and crew.error is None:
+            pass
+        stop.set()
+        join(crew.threads, DRAIN_SECONDS)
+        if crew.error is not None:
+            raise crew.error
+
+    def shard_of(self, stream: str) -> str:
+        """The topic of a stream's shard."""
+        return shard_topic(stream, self.settings.broker.shards)
+
+    def _start_detecting(self, crew: Crew, detector: Detector, stop: Event) -> None:
+        name = self.settings.model.weights
+        pins = Pins(self.broker, name, detector.digest)
+        role = DetectRole(self.broker, detector, name, self.shard_of, decode=self.decode, pins=pins)
+        crew.start("detect", lambda: role.run(stop), on_error=stop.set)
+        crew.start("suspects", lambda: role.run_suspects(stop), on_error=stop.set)
+
+    def _start_tracking(self, crew: Crew, store: Store, stop: Event) -> None:
+        broker, patience = self.broker, self.settings.broker.orphan_seconds
+        for number in range(self.settings.broker.shards):
+            shard = f"detections.{number}"
+            crew.start(shard, lambda shard=shard: self._track(shard, store, stop), on_error=stop.set)  # type: ignore[misc]
+        crew.start("dead letters", lambda: entomb(broker, self.shard_of, stop=stop), on_error=stop.set)
+        crew.start(
+            "orphans",
+            lambda: end_orphans(broker, store, self.shard_of, patience=patience, stop=stop),
+            on_error=stop.set,
+        )
+
+    def _track(self, shard: str, store: Store, stop: Event) -> None:
+        """Track, and start afresh from the store after an error that a fresh start may mend."""
+        assert self.open_tracker is not None  # noqa: S101  # whoever brings a store brings trackers
+        pause, failing_since = RETRY_SECONDS[0], 0.0
+        while not stop.is_set():
+            role = TrackRole(
+                self.broker,
+                store,
+                self.open_tracker,
+                commit_frames=COMMIT_FRAMES,
+                commit_seconds=self.settings.pipeline.commit_seconds,
+            )
+            began = time.monotonic()
+            try:
+                role.run(shard, stop)
+            except Fenced as error:
+                log.warning("fenced shard=%s error=%s", shard, error)
+                continue
+            except StoreError as error:
+                if time.monotonic() - began > 2 * RETRY_SECONDS[1]:
+                    pause, failing_since = RETRY_SECONDS[0], 0.0
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > STORE_PATIENCE:
+                    raise
+                log.error("database refuses, trying again in %.0f s: %s", pause, error)
+                stop.wait(pause)
+                pause = min(2 * pause, RETRY_SECONDS[1])
