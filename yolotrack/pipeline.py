@@ -39,6 +39,7 @@ from yolotrack.vision.base import Detector
 PICTURE_BYTES = 512 * 1024 * 1024
 """Most memory for pictures on their way between roles."""
 WATCH_SECONDS = 0.1
+SHOW_SECONDS = 0.02
 PATIENCE_SECONDS = 5.0
 """Longest wait for threads once all is over. One that hangs in a source or detector is left behind: it ends by itself
 when that gives way, and can neither publish nor commit."""
@@ -168,7 +169,8 @@ def _shard(_stream: str) -> str:
 
 
 def _watch(lanes: Sequence[_Lane], on_progress: Callable[[Progress], None], show: Show | None) -> None:
-    while not all(lane.finished.wait(WATCH_SECONDS / len(lanes)) for lane in lanes):
+    pause = SHOW_SECONDS if show is not None else WATCH_SECONDS
+    while not all(lane.finished.wait(pause / len(lanes)) for lane in lanes):
         _report(lanes, on_progress, show)
     _report(lanes, on_progress, show)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -290,9 +289,7 @@ def test_a_pipe_gets_plain_lines_of_progress(disc_video: Path, tmp_path: Path) -
     assert done.err
     for line in done.err.splitlines():
         assert re.fullmatch(r"discs: \d+/30 frames, [\d.]+ fps, [01] objects", line)
-    quiet = yolotrack(
-        "run", disc_video, "--model", SLOW, "--max-frames", "24", *DB, "-q", folder=tmp_path, env=pace
-    )
+    quiet = yolotrack("run", disc_video, "--model", SLOW, "--max-frames", "24", *DB, "-q", folder=tmp_path, env=pace)
     assert quiet.err == ""
     assert "24 tracked" in quiet.out
 
@@ -364,10 +361,7 @@ def test_a_second_interrupt_leaves_at_once(long_video: Path, tmp_path: Path) -> 
 
 def test_an_interrupt_before_the_first_frame_leaves_nothing(disc_video: Path, tmp_path: Path) -> None:
     (tmp_path / "stuck.py").write_text(
-        "import pathlib, threading\n"
-        "def make():\n"
-        "    pathlib.Path('opening').touch()\n"
-        "    threading.Event().wait()\n"
+        "import pathlib, threading\ndef make():\n    pathlib.Path('opening').touch()\n    threading.Event().wait()\n"
     )
     command = ["run", disc_video, "--model", "stuck:make", "-o", "out.mp4", *DB]
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -377,4 +371,4 @@ def test_an_interrupt_before_the_first_frame_leaves_nothing(disc_video: Path, tm
 
         assert (done.code, done.out, done.err) == (130, "", "")
         assert names_in(tmp_path) - {"__pycache__"} == {"stuck.py", "opening"}
-        os.unlink(tmp_path / "opening")
+        (tmp_path / "opening").unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import supervision as sv
+from scipy.optimize import linear_sum_assignment
 
 import yolotrack
 from tests.support.models import make_tiny_model, shipped_picture
@@ -58,10 +59,8 @@ def predicted(weights: Path, image: np.ndarray, options: DetectOptions) -> sv.De
 def assert_agree(ours: sv.Detections, theirs: sv.Detections) -> None:
     """One to one the same classes, boxes within 2 pixels or 2 %; boxes of equal confidence in any order."""
     assert len(ours) == len(theirs)
-    apart = np.abs(ours.xyxy[:, None] - theirs.xyxy[None]).max(axis=2)
-    apart[ours.class_id[:, None] != theirs.class_id[None]] = np.inf
-    pairs = apart.argmin(axis=1) if len(ours) else np.empty(0, int)
-    assert sorted(pairs.tolist()) == list(range(len(theirs)))
+    apart = np.abs(ours.xyxy[:, None] - theirs.xyxy[None]).sum(axis=2)
+    _, pairs = linear_sum_assignment(apart + 1e6 * (ours.class_id[:, None] != theirs.class_id[None]))
     assert ours.data["class_name"].tolist() == theirs.data["class_name"][pairs].tolist()
     np.testing.assert_allclose(ours.xyxy, theirs.xyxy[pairs], atol=2, rtol=0.02)
     np.testing.assert_allclose(ours.confidence, theirs.confidence, atol=0.001)

@@ -482,6 +482,16 @@ def test_rows_are_read_in_flat_memory(
     assert peak < 3_000_000, "all rows at once take more"
 
 
+def test_what_was_spilled_does_not_pile_up(path: Path) -> None:
+    run = make_run()
+    with closing(open_file(path)) as store:
+        claim = claimed(store, run)
+        for index in range(20):
+            store.spill(claim, {index + 1: b"waiting", index + 3: b"waiting"})
+            store.commit(claim, batch_of([tracked(run, index)]))
+    assert ask(path, "SELECT frame FROM spilled ORDER BY frame") == [(20,), (21,), (22,)]
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every statement that SQLite executes for stores opened from now on."""

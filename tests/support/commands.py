@@ -56,9 +56,11 @@ def yolotrack(*arguments: object, folder: Path, code: int = 0, env: dict[str, st
     return _run([YOLOTRACK, *arguments], folder, code, env)
 
 
-def yolotrack_squeezed(*arguments: object, folder: Path, file_bytes: int, code: int) -> Done:
+def yolotrack_squeezed(
+    *arguments: object, folder: Path, file_bytes: int, code: int, env: dict[str, str] | None = None
+) -> Done:
     """The same where no file may grow beyond `file_bytes`."""
-    return _run([sys.executable, "-c", _SQUEEZED, file_bytes, YOLOTRACK, *arguments], folder, code, None)
+    return _run([sys.executable, "-c", _SQUEEZED, file_bytes, YOLOTRACK, *arguments], folder, code, env)
 
 
 def runs_in(folder: Path, database: str = "sqlite:///t.db") -> list[dict[str, str]]:
@@ -79,9 +81,7 @@ def names_in(folder: Path) -> set[str]:
 class Running:
     """A command that is under way, its standard error on a terminal. A context manager: nothing is left running."""
 
-    def __init__(
-        self, *arguments: object, folder: Path, columns: int = 160, env: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, *arguments: object, folder: Path, columns: int = 160, env: dict[str, str] | None = None) -> None:
         self._shown = b""
         self._screen, terminal = pty.openpty()
         ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))

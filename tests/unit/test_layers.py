@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "yolotrack"
 ADAPTERS = ("broker", "store", "video", "vision")
-ABOVE_ROLES = ("yolotrack.cli", "yolotrack.pipeline", "yolotrack.__main__")
+ABOVE_ROLES = ("yolotrack.cli", "yolotrack.pipeline", "yolotrack.worker", "yolotrack.__main__")
 HEAVY = (
     "torch",
     "torchvision",
@@ -115,7 +115,7 @@ def refusal(module: Module, target: str) -> str | None:
     owners = ONLY_IN.get(top)
     if owners and not module.within(*owners):
         return f"{top} belongs to {', '.join(owners)}"
-    if module.within("yolotrack.roles", "yolotrack.pipeline") and top in {*HEAVY, "typer", "rich"} - {"supervision"}:
+    if module.within("yolotrack.roles", "yolotrack.pipeline", "yolotrack.worker") and top in {*HEAVY, "typer", "rich"} - {"supervision"}:
         return "roles and the pipeline know contracts, not libraries"
     if module.is_contract and top in {*HEAVY, "typer", "rich"} - {"supervision"}:
         return "contracts know no library of their adapters"
@@ -141,7 +141,7 @@ def _refused_ours(module: Module, target: str) -> str | None:
 
 
 def _sees_settings(module: Module) -> bool:
-    return module.within("yolotrack.cli", "yolotrack.pipeline", "yolotrack.config") or module.opens
+    return module.within("yolotrack.cli", "yolotrack.pipeline", "yolotrack.worker", "yolotrack.config") or module.opens
 
 
 def _refused_adapter(module: Module, adapter: str, target: str) -> str | None:

@@ -57,7 +57,7 @@ def compile_(
         broker=options.given(url=broker, namespace=namespace),
     )
     stop = Event()
-    with draining(stop), ProgressReporter(stop, quiet=quiet) as reporter, ExitStack() as stack:
+    with ProgressReporter(quiet=quiet) as reporter, draining(stop, reporter.announce_stop), ExitStack() as stack:
         job = _Compile(settings, output, overwrite, reporter, stop)
         if source is not None:
             job.from_file(stack, source, stream, run)

@@ -90,8 +90,8 @@ def _publish(
     with ExitStack() as stack:
         broker = stack.enter_context(closing(open_broker(settings.broker)))
         stack.enter_context(closing(broker.feed(run.stream)))
-        reporter = stack.enter_context(ProgressReporter(stop, quiet=quiet))
-        stack.enter_context(draining(stop))
+        reporter = stack.enter_context(ProgressReporter(quiet=quiet))
+        stack.enter_context(draining(stop, reporter.announce_stop))
         broker.publish(RUNS, RunStarted(run))
         ended = role.publish(
             source,

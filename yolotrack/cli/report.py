@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +41,8 @@ class _Fps(ProgressColumn):
 class ProgressReporter:
     """Takes `RunProgress` values of one thread and shows them on standard error. A context manager."""
 
-    def __init__(self, stop: Event, *, quiet: bool) -> None:
-        """Once `stop` is set it says what is being waited for."""
-        self._stop = stop
-        self._told = quiet
+    def __init__(self, *, quiet: bool) -> None:
+        self._stopping = False
         self._console = Console(stderr=True)
         self._quiet = quiet
         self._bars = Progress(
@@ -78,9 +75,13 @@ class ProgressReporter:
             self._tasks[stream] = self._bars.add_task(stream, total=progress.expected, objects=0)
         self._bars.update(self._tasks[stream], completed=progress.frames, objects=progress.objects)
         self._plain(progress)
-        if self._stop.is_set() and not self._told:
-            self._told = True
+        if self._stopping and not self._quiet:
+            self._stopping = False
             self._console.print(STOPPING, soft_wrap=True)
+
+    def announce_stop(self) -> None:
+        """The user asked to stop: with the next progress, say what is being waited for. Safe in a signal handler."""
+        self._stopping = True
 
     def _plain(self, progress: RunProgress) -> None:
         now = time.monotonic()

@@ -111,8 +111,8 @@ def track_sources(settings: Settings, sources: Sequence[Source], wanted: Wanted,
         ]
         detector = stack.enter_context(closing(open_detector(settings.model)))
         store = stack.enter_context(closing(open_store(settings.database)))
-        reporter = stack.enter_context(ProgressReporter(stop, quiet=wanted.quiet))
-        stack.enter_context(draining(stop))
+        reporter = stack.enter_context(ProgressReporter(quiet=wanted.quiet))
+        stack.enter_context(draining(stop, reporter.announce_stop))
         return run_pipeline(
             jobs,
             detector,
@@ -148,11 +148,19 @@ def output_files(wanted: Wanted, streams: Sequence[str]) -> list[Path | None]:
     """Where each stream's video goes: the file named, or `<folder>/<stream>.mp4` for several."""
     if wanted.output is None:
         return [None] * len(streams)
-    if len(streams) == 1 and not wanted.output.is_dir():
+    folder = _is_folder(wanted.output)
+    if len(streams) == 1 and not folder:
         return [wanted.output]
-    if not wanted.output.is_dir():
+    if not folder:
         raise OutputError(f"{wanted.output}: several videos go into a folder, and this is none; make it first")
     return [wanted.output / f"{stream}.mp4" for stream in streams]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # such as a name that is too long: whoever writes there tells it better
+        return False
 
 
 def _window(stack: ExitStack, stop: Event) -> Show:

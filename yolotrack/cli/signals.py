@@ -14,13 +14,17 @@ def leaving() -> AbstractContextManager[None]:
     return _on_signals(_leave)
 
 
-def draining(stop: Event) -> AbstractContextManager[None]:
-    """The first SIGINT or SIGTERM sets `stop`; the second raises KeyboardInterrupt. Main thread only."""
+def draining(stop: Event, announce: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+    """The first SIGINT or SIGTERM sets `stop`; the second raises KeyboardInterrupt. Main thread only.
+
+    `announce` is called at the first, between any two instructions: it may only take a note.
+    """
 
     def drain() -> None:
         if stop.is_set():
             _leave()
         stop.set()
+        announce()
 
     return _on_signals(drain)
 

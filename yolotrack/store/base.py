@@ -82,8 +82,11 @@ class Store(Protocol):
     def runs(self, status: RunStatus | None = None) -> Iterator[RunRecord]:
         """Every run, oldest first; or those of one status, which costs nothing for the others."""
 
-    def find_run(self, name: str) -> RunRecord:
-        """By id, unique prefix of an id, or "latest". `NotFound` names what there is."""
+    def find_run(self, name: str, *, stream: str | None = None) -> RunRecord:
+        """By id, unique prefix of an id, or "latest"; of one stream alone if one is named.
+
+        `NotFound` names what there is.
+        """
 
     def observations(
         self, run_id: str, *, track_ids: tuple[int, ...] = (), frames: tuple[int, int] | None = None

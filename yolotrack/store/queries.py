@@ -33,10 +33,12 @@ def select_listed(status: RunStatus | None) -> Select[Any]:
     return query if status is None else query.where(runs.c.status == status.value)
 
 
-def select_newest_named(name: str) -> Select[Any]:
-    """The run of that id first, then the newest whose ids begin with it; two at most."""
+def select_newest_named(name: str, stream: str | None) -> Select[Any]:
+    """The run of that id first, then the newest whose ids begin with it; two at most, of one stream if it is named."""
     exact = runs.c.run_id == name
     query = select(runs.c.id, runs.c.run_id).order_by(exact.desc(), runs.c.started_at.desc(), runs.c.id.desc())
+    if stream is not None:
+        query = query.where(runs.c.stream == stream)
     return (query if name == "latest" else query.where(runs.c.run_id.startswith(name, autoescape=True))).limit(2)
 
 

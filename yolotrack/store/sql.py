@@ -155,10 +155,13 @@ class SQLStore:
         """Every run, or every one of that status, oldest first."""
         return map(run_record, self._stream(select_listed(status)))
 
-    def find_run(self, name: str) -> RunRecord:
-        """By id, unique prefix of an id, or "latest". `NotFound` names what there is."""
+    def find_run(self, name: str, *, stream: str | None = None) -> RunRecord:
+        """By id, unique prefix of an id, or "latest"; of one stream alone if one is named.
+
+        `NotFound` names what there is.
+        """
         with self._reading() as connection:
-            found = connection.execute(select_newest_named(name)).all()
+            found = connection.execute(select_newest_named(name, stream)).all()
             if not found:
                 raise NotFound(self._no_run(connection, name))
             if len(found) == 2 and name not in ("latest", found[0].run_id):

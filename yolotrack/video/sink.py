@@ -74,7 +74,8 @@ class VideoSink:
         overwrite: bool,
         audio_from: str | None = None,
     ) -> None:
-        _check(path, overwrite)
+        with _translated(path):
+            _check(path, overwrite)
         self._path = path
         self._overwrite = overwrite
         self._part = path.with_name(f".{path.name}.part-{os.getpid()}")

@@ -25,7 +25,7 @@ import yolotrack
 from yolotrack.errors import ModelError
 from yolotrack.vision.cache import cache_error, cache_subfolder
 from yolotrack.vision.export_child import MODEL, RESULT, WEIGHTS
-from yolotrack.vision.weights import digest_of
+from yolotrack.vision.weights import OTHER_WEIGHTS, digest_of
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -99,7 +99,7 @@ def _make(weights: Path, entry: Path) -> None:
         shutil.copyfile(weights, folder / WEIGHTS)
         result = _run_child(folder)
         if "error" in result:
-            raise ModelError(f"{weights} cannot be loaded: {result['error']}")
+            raise ModelError(f"{weights} cannot be loaded: {result['error']}; {OTHER_WEIGHTS}")
         if "unsuited" in result:
             raise Unsuited(f"{weights} does not run on OpenVINO: {result['unsuited']}")
         _publish(folder, entry, result)

@@ -21,7 +21,7 @@ from yolotrack.vision.found import as_detections, check_picture
 from yolotrack.vision.offline import insist_on_ultralytics, stay_offline
 from yolotrack.vision.options import DetectOptions, class_ids, settings_digest
 from yolotrack.vision.text import reason
-from yolotrack.vision.weights import digest_of
+from yolotrack.vision.weights import OTHER_WEIGHTS, digest_of
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -62,7 +62,7 @@ class UltralyticsDetector:
         }
         self._model = _load(weights)
         self._using_model = threading.Lock()
-        self.prepare(64, 64)
+        self._try_out(weights)
         self._names: dict[int, str] = dict(self._model.predictor.model.names)
         classes = class_ids(options.classes, self._names)
         self._digest = settings_digest(
@@ -147,6 +147,12 @@ class UltralyticsDetector:
         for job, result in zip(jobs, results, strict=True):
             job.future.set_result(result)
 
+    def _try_out(self, weights: Path) -> None:
+        try:
+            self.prepare(64, 64)
+        except ModelError as error:
+            raise ModelError(f"{weights} cannot be used: {error}; {OTHER_WEIGHTS}") from error
+
     def _predict(self, images: list[Pixels]) -> list[sv.Detections]:
         filled = images + images[-1:] * (self._batch - len(images))
         try:
@@ -168,7 +174,7 @@ def _load(weights: Path) -> Any:
         with tempfile.TemporaryDirectory() as folder:  # ultralytics mistakes some characters in a path for instructions
             return YOLO(shutil.copyfile(weights, Path(folder) / "weights.pt"))
     except Exception as error:  # whatever a damaged or hostile file makes of the loader
-        raise ModelError(f"{weights} cannot be loaded: {reason(error)}") from error
+        raise ModelError(f"{weights} cannot be loaded: {reason(error)}; {OTHER_WEIGHTS}") from error
 
 
 def _runtime() -> str:

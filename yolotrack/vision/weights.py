@@ -23,6 +23,7 @@ OFFICIAL = re.compile(
 )
 """The detection models among them."""
 TIMEOUT_S = 10.0
+OTHER_WEIGHTS = "name weights of a YOLO model with --model"
 WAYS_ON = "name a weights file with --model, or try `yolotrack demo`, which brings its own"
 
 
