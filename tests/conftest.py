@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.rabbit import RabbitNode
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _FOLDERS = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "YOLO_CONFIG_DIR", "MPLCONFIGDIR")
@@ -40,3 +45,31 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; YOLOTRACK_REAL_DATA names its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """A RabbitMQ node for the whole session, which no test stops. Everybody takes a namespace of their own."""
+    yield from _node(tmp_path_factory.mktemp("rabbitmq"))
+
+
+@pytest.fixture(scope="module")
+def own_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """A RabbitMQ node of this module's, which its tests may stop, kill and alarm, as long as they leave it running."""
+    yield from _node(tmp_path_factory.mktemp("own-rabbitmq"))
+
+
+def _node(folder: Path) -> Iterator[RabbitNode]:
+    from tests.support.rabbit import SERVER, RabbitNode
+
+    if SERVER is None:
+        reason = "no RabbitMQ server here; Debian's package rabbitmq-server brings one"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    node = RabbitNode(folder)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.close()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 MAX_BOXES = 10_000
+MAX_NAME = 200
 _PREFIX = struct.Struct(">2sBI")
 _MAGIC = b"YT"
 
@@ -46,6 +47,8 @@ _Stream: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,
 _RunId: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
 _Text: TypeAlias = Annotated[str, Meta(max_length=2000)]
+_ClassName: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]
+_Motion: TypeAlias = Annotated[list[float], Meta(min_length=6, max_length=6)]
 
 
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -68,19 +71,19 @@ class _Boxes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     xyxy: bytes
     confidence: bytes
     class_id: bytes
-    class_name: Annotated[list[_Text], Meta(max_length=MAX_BOXES)]
+    class_name: Annotated[list[_ClassName], Meta(max_length=MAX_BOXES)]
     tracker_id: bytes | None = None
 
 
 class _Frame(_Place, frozen=True, tag="frame"):
-    motion: Annotated[list[float], Meta(min_length=6, max_length=6)] | None = None
+    motion: _Motion | None = None
 
 
 class _Detections(_Place, frozen=True, tag="detections"):
     boxes: _Boxes
     model: _Text
     model_digest: _Text
-    motion: Annotated[list[float], Meta(min_length=6, max_length=6)] | None = None
+    motion: _Motion | None = None
 
 
 class _Lost(_Place, frozen=True, tag="lost"):
@@ -150,7 +153,7 @@ def decode(body: bytes) -> Message:
         raise WireError("the message is cut off in its header")
     try:
         header = _decoder.decode(memoryview(body)[_PREFIX.size : end])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         raise WireError(f"bad header: {error}") from error
     return _message(header, body[end:])
 
@@ -191,10 +194,14 @@ def _message(header: _Header, payload: bytes) -> Message:
         boxes = _unpack(header.boxes)
         return FrameDetections(*_where(header), boxes, header.model, header.model_digest, _tuple(header.motion))
     if isinstance(header, _Lost):
+        if header.outcome is Outcome.TRACKED:
+            raise WireError("bad header: a lost frame that was tracked")
         return FrameLost(*_where(header), header.outcome, header.reason)
     if isinstance(header, _Tracks):
         return FrameTracks(*_where(header), header.outcome, _unpack(header.boxes), header.reason)
     if isinstance(header, _Ended):
+        if header.status is RunStatus.RUNNING:
+            raise WireError("bad header: an end of a run that goes on")
         return RunEnded(header.run_id, header.stream, header.frame_count, header.status)
     if isinstance(header, _Pinned):
         return ModelPinned(header.run_id, header.stream, header.model, header.digest)
@@ -227,6 +234,8 @@ def _list(motion: tuple[float, ...] | None) -> list[float] | None:
 
 
 def _tuple(motion: list[float] | None) -> tuple[float, ...] | None:
+    if motion is not None and not np.isfinite(motion).all():
+        raise WireError("bad header: the motion holds something that is no number")
     return None if motion is None else tuple(motion)
 
 
@@ -239,7 +248,7 @@ def _pack(detections: sv.Detections) -> _Boxes:
         np.asarray(detections.xyxy, "<f4").tobytes(),
         np.asarray(confidence, "<f4").tobytes(),
         np.asarray(class_id, "<i4").tobytes(),
-        [str(name) for name in detections.data.get("class_name", [""] * count)],
+        [str(name)[:MAX_NAME] for name in detections.data.get("class_name", [""] * count)],
         None if tracker_id is None else np.asarray(tracker_id, "<i4").tobytes(),
     )
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.cluster import Cluster
+from tests.support.histories import dump_of
+from tests.support.rabbit import RabbitNode
+from tests.support.scene_videos import SceneVideo, write_scene
 from tests.support.videos import write_video
 from yolotrack.demo.scene import Scene
 from yolotrack.demo.source import IMGSZ, WEIGHTS
 
 SCENE_FRAMES = 60
+
+StartCluster = Callable[..., Cluster]
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +40,43 @@ def disc_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo_model() -> list[str]:
     """The options for the bundled model."""
     return ["--model", str(WEIGHTS), "--imgsz", str(IMGSZ)]
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    node = RabbitNode(tmp_path_factory.mktemp("rabbit"))
+    node.start()
+    yield node
+    node.close()
+
+
+@pytest.fixture(scope="session")
+def scene_videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[SceneVideo, SceneVideo]:
+    """Two different ones, for the scripted detector of `scene_model`, on different shards of two."""
+    folder = tmp_path_factory.mktemp("scenes")
+    return write_scene(folder, "street", 3, 240), write_scene(folder, "bridge", 5, 180)
+
+
+@pytest.fixture
+def cluster(rabbit: RabbitNode, scene_videos: tuple[SceneVideo, SceneVideo], tmp_path: Path) -> Iterator[StartCluster]:
+    """Opens clusters that end with the test; options are those of `Cluster`."""
+    with ExitStack() as stack:
+
+        def open_cluster(**options: Any) -> Cluster:
+            folder = tmp_path / f"cluster-{len(list(tmp_path.iterdir()))}"
+            folder.mkdir()
+            return stack.enter_context(Cluster(rabbit, folder, scene_videos[0].path.parent, **options))
+
+        yield open_cluster
+
+
+@pytest.fixture(scope="session")
+def references(
+    rabbit: RabbitNode, scene_videos: tuple[SceneVideo, SceneVideo], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Any]]:
+    """What one worker makes of both videos at once, by stream."""
+    with Cluster(rabbit, tmp_path_factory.mktemp("reference"), scene_videos[0].path.parent) as cluster:
+        cluster.work()
+        for video in scene_videos:
+            cluster.publish(video)
+        return {video.stream: dump_of(cluster, video.stream) for video in scene_videos}

@@ -66,24 +66,27 @@ def test_tracks_are_good_on_streets_never_seen(tmp_path: Path, seed: int) -> Non
     assert len(told["track_table"]) == sum(told["tracks"].values())
 
 
-def test_without_network_and_home(tmp_path: Path) -> None:
-    """Nothing but a cache folder is needed, and a proxy that is not there keeps the network away."""
+def test_without_network_and_without_a_home(tmp_path: Path) -> None:
+    """A folder for temporary files will do for the cache; a proxy that is not there keeps the network away."""
+    (tmp_path / "tmp").mkdir()
+    folders = dict.fromkeys(
+        ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "YOLO_CONFIG_DIR", "MPLCONFIGDIR"), ""
+    )
     nowhere = {f"{kind}_proxy": "http://127.0.0.1:9" for kind in ("http", "https", "all")}
-    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "YOLO_CONFIG_DIR": "", "MPLCONFIGDIR": ""}
-    homeless = {"HOME": "/proc/nobody", "XDG_CONFIG_HOME": "", "XDG_DATA_HOME": ""}
+    homeless = {"HOME": "/proc/nobody", "TMPDIR": str(tmp_path / "tmp")}
 
-    done = yolotrack("demo", "--frames", "10", "-q", folder=tmp_path, env=nowhere | cache | homeless)
+    done = yolotrack("demo", "--frames", "5", "-q", folder=tmp_path, env=nowhere | folders | homeless)
 
     assert done.err == ""
-    assert "frames: 10 published, 10 tracked" in done.out
-    assert names_in(tmp_path) == {"yolotrack-demo", "cache"}
+    assert "frames: 5 published, 5 tracked" in done.out
+    assert names_in(tmp_path) == {"yolotrack-demo", "tmp"}
+    assert any(path.name.startswith("yolotrack-") for path in (tmp_path / "tmp").iterdir())
 
 
-def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    homeless = {"HOME": "/proc/nobody", "XDG_CACHE_HOME": "", "YOLO_CONFIG_DIR": ""}
-    line = yolotrack("demo", "--frames", "10", folder=tmp_path, code=1, env=homeless).only_line
+def test_a_cache_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    line = yolotrack("demo", "--frames", "5", folder=tmp_path, code=1, env={"XDG_CACHE_HOME": "/proc/nobody"}).only_line
 
-    assert line.startswith("cannot use the cache folder /proc/nobody/.cache/yolotrack: ")
+    assert line.startswith("cannot use the cache folder /proc/nobody/yolotrack: ")
     assert line.endswith("; set XDG_CACHE_HOME to another folder")
 
 
@@ -112,7 +115,7 @@ def test_the_detector_is_good_on_pictures_never_seen() -> None:
 def _judged(
     confidence: np.ndarray, found: np.ndarray, truth: np.ndarray, considered: np.ndarray
 ) -> list[tuple[float, bool]]:
-    """Confidence of each box, and whether it is right: the best one on an object is. Boxes on hidden ones are left out."""
+    """Confidence of each box, and whether it is the best one on an object. Boxes on hidden objects are left out."""
     taken = np.zeros(len(truth), bool)
     judged = []
     for box, score in zip(found, confidence.tolist(), strict=True):  # best first

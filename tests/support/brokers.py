@@ -11,9 +11,13 @@ from yolotrack.broker.base import Broker, Delivery, LogReader, Subscription
 from yolotrack.model import Frame, Message, RunEnded, RunStatus, utc_now
 
 
+RUN_ID = "01920000-0000-7000-8000-000000000001"
+"""Of the messages here, unless told otherwise."""
+
+
 def note(stream: str, number: int) -> RunEnded:
     """A small message that carries a number."""
-    return RunEnded("run", stream, number, RunStatus.COMPLETE)
+    return RunEnded(RUN_ID, stream, number, RunStatus.COMPLETE)
 
 
 def number_in(message: Message) -> int:
@@ -21,7 +25,7 @@ def number_in(message: Message) -> int:
     return message.frame_count if isinstance(message, RunEnded) else message.index  # type: ignore[union-attr]
 
 
-def make_frame(stream: str, index: int, run_id: str = "run") -> Frame:
+def make_frame(stream: str, index: int, run_id: str = RUN_ID) -> Frame:
     """A frame whose picture is some bytes, since that is what every broker carries."""
     return Frame(run_id, stream, index, index / 25, utc_now(), f"picture {index}".encode())
 
@@ -97,7 +101,6 @@ def all_in(broker: Broker, topic: str) -> list[Message]:
         if delivery is None:
             return found
         found.append(delivery.message)
-    return found
     return found
 
 

@@ -59,8 +59,9 @@ def arrange(point: str, fate: Fate) -> None:
             fate.meet()
 
     def if_tracks_confirmed(publisher: Publisher, frame: Any) -> None:
-        parcel = publisher._unconfirmed.get(frame.method.delivery_tag)
-        if parcel is not None and parcel.topic.startswith("tracks."):
+        tag, several = frame.method.delivery_tag, frame.method.multiple
+        confirmed = [p for t, p in publisher._unconfirmed.items() if t == tag or (several and t < tag)]
+        if any(parcel.topic.startswith("tracks.") for parcel in confirmed):
             fate.meet()
 
     if point in ("before-commit", FREEZING):

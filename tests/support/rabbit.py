@@ -9,6 +9,10 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from yolotrack.broker.rabbitmq import RabbitBroker, Topology
 
 SERVER = next(
     # Debian's wrapper in /usr/sbin changes to a user of its own, who cannot write to our folder
@@ -16,6 +20,7 @@ SERVER = next(
     None,
 )
 START_SECONDS = 90.0
+LOG_BYTES = 50_000_000
 
 CONFIG = """
 listeners.tcp.default = 127.0.0.1:{port}
@@ -33,6 +38,17 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def fresh_namespace() -> str:
+    """One that nobody else has."""
+    return f"t{uuid4().hex[:12]}"
+
+
+def open_rabbit(url: str, namespace: str | None = None, *, patience: float = 60.0, **limits: Any) -> RabbitBroker:
+    """A broker in a namespace, a fresh one where none is given; `limits` as in `Topology`."""
+    sizes = {"max_frames": 64, "live_frames": 2, "video_log_bytes": LOG_BYTES, "tracks_log_bytes": LOG_BYTES}
+    return RabbitBroker(url, Topology(namespace or fresh_namespace(), **(sizes | limits)), patience)
 
 
 class RabbitNode:

@@ -44,6 +44,8 @@ def outcomes(
                 yield message  # an index below was published again after a takeover
                 expected += 1
                 heard = time.monotonic()
+            elif message is not None and not expected:
+                heard = time.monotonic()  # what lies before the run in the log
             elif patience is not None and time.monotonic() - heard > patience:
                 raise Stalled(f"nothing new for {patience:.0f} s, and the run has not ended: {expected} frames came")
     raise BrokerClosed("the tracks log was closed before the run ended")
@@ -89,14 +91,18 @@ class _Frames:
         self._video = video
         self._entries = self._read(run_id)
         self._ahead: Frame | None = None
+        self._patience = MISSING_SECONDS
 
     def at(self, index: int) -> Frame | None:
         """The frame with that index; None when the log holds none."""
-        deadline = time.monotonic() + MISSING_SECONDS
+        deadline = time.monotonic() + self._patience
         while self._ahead is None or self._ahead.index < index:
             self._ahead = next(self._entries)
             if self._ahead is None and time.monotonic() > deadline:
+                self._patience = 0.0  # what waited once in vain does not wait so for each of a thousand frames
                 return None
+            if self._ahead is not None:
+                self._patience = MISSING_SECONDS
         return self._ahead if self._ahead.index == index else None
 
     def close(self) -> None:

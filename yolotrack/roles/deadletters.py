@@ -9,6 +9,7 @@ from threading import Event
 
 from yolotrack.broker.base import DeadLetter, SharedBroker
 from yolotrack.model import FrameLost, Outcome
+from yolotrack.roles.track import NO_SUCH_RUN
 
 log = logging.getLogger("yolotrack.deadletters")
 
@@ -25,7 +26,7 @@ def entomb(broker: SharedBroker, shard_of: Callable[[str], str], *, stop: Event)
 
 def _entomb(broker: SharedBroker, shard_of: Callable[[str], str], letter: DeadLetter) -> None:
     place = letter.place
-    if place is None:
+    if place is None or letter.reason == NO_SUCH_RUN:  # nobody could do anything with its tombstone either
         log.error("quarantined a message reason=%r", letter.reason)
         letter.quarantine()
         return

@@ -11,7 +11,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, TypeAlias
 
 from yolotrack.broker.base import FRAMES, SUSPECTS, Broker, Delivery
-from yolotrack.errors import BadPicture, ModelError
+from yolotrack.errors import BadPicture, ModelError, ModelMismatch
 from yolotrack.model import Frame, FrameDetections, FrameLost, Outcome, Pixels
 from yolotrack.roles.pin import Pins
 from yolotrack.vision.base import Detector
@@ -97,11 +97,19 @@ class DetectRole:
             self._broker.publish(SUSPECTS, message)
             delivery.ack()
         else:
+            self._check_model(topic, delivery, message)
             in_flight.put(_InFlight(delivery, message, self._submit(message)))
 
+    def _check_model(self, topic: str, delivery: Delivery, frame: Frame) -> None:
+        try:
+            if self._pins is not None:
+                self._pins.check(frame)
+        except ModelMismatch:
+            self._broker.publish(topic, frame)  # anew: it is not to blame for the end of this worker
+            delivery.ack()
+            raise
+
     def _submit(self, frame: Frame) -> Future[sv.Detections]:
-        if self._pins is not None:
-            self._pins.check(frame)
         try:
             pixels = self._pixels(frame)
             with self._submitting:

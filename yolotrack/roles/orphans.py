@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from threading import Event
 
 from yolotrack.broker.base import SharedBroker
+from yolotrack.errors import StoreError
 from yolotrack.model import RunEnded, RunRecord, RunStatus
 from yolotrack.store.base import Store
 
@@ -25,7 +26,11 @@ def end_orphans(
     """
     unfed_since: dict[str, float] = {}
     while not stop.wait(LOOK_SECONDS):
-        running = [record for record in store.runs() if record.status is RunStatus.RUNNING]
+        try:
+            running = [record for record in store.runs() if record.status is RunStatus.RUNNING]
+        except StoreError as error:
+            log.warning("cannot look for orphans now: %s", error)
+            continue
         unfed = {record.run.run_id: record for record in running if not _is_fed(broker, record, running)}
         unfed_since = {run_id: unfed_since.get(run_id, time.monotonic()) for run_id in unfed}
         for run_id, since in list(unfed_since.items()):

@@ -22,27 +22,30 @@ class Pins:
         self._broker = broker
         self._model = model
         self._digest = digest
-        self._agreed: set[str] = set()
+        self._first: dict[str, ModelPinned] = {}
+        """By run."""
+        self._position: int | None = None
+        """How far the log is read."""
 
     def check(self, frame: Frame) -> None:
         """Return when this worker's model is the one of the frame's run; `ModelMismatch` when it is another."""
-        if frame.run_id in self._agreed:
-            return
-        first = self._first_offer(frame.run_id, frame.stream)
+        first = self._first.get(frame.run_id) or self._first_offer(frame.run_id, frame.stream)
         if first.digest != self._digest:
             raise ModelMismatch(
                 f"the run of {frame.stream} is detected with {first.model} ({first.digest[:12]}), and this worker has "
                 f"{self._model} ({self._digest[:12]}): start it with the same weights, precision, imgsz, conf, iou, "
                 "max-det and classes"
             )
-        self._agreed.add(frame.run_id)
 
     def _first_offer(self, run_id: str, stream: str) -> ModelPinned:
         mine = ModelPinned(run_id, stream, self._model, self._digest)
-        with closing(self._broker.read(RUNS, "start")) as offers:
+        with closing(self._broker.read(RUNS, "start" if self._position is None else self._position)) as offers:
             self._broker.publish(RUNS, mine)
             for offer in offers:
-                if isinstance(offer, ModelPinned) and offer.run_id == run_id:
-                    log.info("model agreed stream=%s run=%s model=%s", stream, run_id, offer.model)
-                    return offer
+                if isinstance(offer, ModelPinned):
+                    self._first.setdefault(offer.run_id, offer)
+                self._position = offers.position
+                if run_id in self._first:
+                    log.info("first offer stream=%s run=%s model=%s", stream, run_id, self._first[run_id].model)
+                    return self._first[run_id]
         raise BrokerClosed("the broker is closed")

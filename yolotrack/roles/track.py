@@ -21,9 +21,12 @@ from yolotrack.vision.base import Tracker
 log = logging.getLogger("yolotrack.track")
 
 PREFETCH = 512
-SPILL_FRAMES = 128
-"""Frames that may wait for an earlier one before they go to the store, so that it always finds room to come."""
+UNANSWERED = PREFETCH // 2
+"""Deliveries that may be without an answer, of all runs together, before what waits for an earlier frame goes to the
+store: so that the earlier frame always finds room to come."""
 REMEMBERED_ENDS = 1000
+NO_SUCH_RUN = "no such run"
+"""Why a message is set aside whose run the database does not hold."""
 
 OpenTracker: TypeAlias = Callable[[Run], Tracker]
 """A new tracker for a run."""
@@ -83,7 +86,7 @@ class TrackRole:
         try:
             state = self._state(message.run_id)
         except NotFound:
-            delivery.dead_letter("no such run")
+            delivery.dead_letter(NO_SUCH_RUN)
             return
         if state is None:
             delivery.ack()  # late: the run has ended
@@ -127,15 +130,17 @@ class TrackRole:
         while state.track_next():
             if len(state.done) >= self._commit_frames:
                 self._commit(state)
-        if len(state.waiting) - len(state.spilled) > SPILL_FRAMES:
-            self._spill(state)
+        if sum(len(other.unanswered) for other in self._runs.values()) > UNANSWERED:
+            self._make_room()
 
-    def _spill(self, state: RunState) -> None:
-        """Let the store keep what waits: unanswered, it would fill the prefetch, and the missing frame never come."""
-        fresh = {index: wire.encode(message) for index, message in state.waiting.items() if index not in state.spilled}
-        self._store.spill(state.claim, fresh)
-        state.spilled.update(fresh)
-        self._answer(state)
+    def _make_room(self) -> None:
+        """Let the store have what is done, and keep what waits."""
+        for state in list(self._runs.values()):
+            fresh = {index: message for index, message in state.waiting.items() if index not in state.spilled}
+            if fresh:
+                self._store.spill(state.claim, {index: wire.encode(message) for index, message in fresh.items()})
+                state.spilled.update(fresh)
+            self._commit(state)
 
     @staticmethod
     def _receive_end(state: RunState, delivery: Delivery, message: RunEnded) -> None:

@@ -6,7 +6,7 @@ import io
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from yolotrack.errors import BadPicture
 from yolotrack.model import Pixels
@@ -18,7 +18,10 @@ END = b"\xff\xd9"
 
 def encode(pixels: Pixels, quality: int) -> bytes:
     """A JPEG of a BGR picture; `quality` 1-100 as libjpeg counts."""
-    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    try:
+        done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error:
+        done = False
     if not done:
         raise BadPicture(f"a picture of {pixels.shape} cannot become a JPEG")
     return data.tobytes()
@@ -41,11 +44,10 @@ def _check(jpeg: bytes) -> None:
     if not jpeg:
         raise BadPicture("an empty picture")
     try:
-        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as header:
+        # not Image.open, which has its own idea of what is too large and warns on standard error
+        with JpegImageFile(io.BytesIO(jpeg)) as header:
             width, height = header.size
-    except Image.DecompressionBombError as error:
-        raise BadPicture("more pixels than are allowed") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise BadPicture("not a JPEG") from error
     if width * height > MAX_PIXELS:
         raise BadPicture(f"more pixels than are allowed ({width}x{height})")

@@ -38,7 +38,7 @@ class Looped:
                 begin = picture.media_time if begin is None else begin
                 last = picture.media_time
                 yield Picture(picture.pixels, offset + picture.media_time)
-            if begin is None or last is None:
+            if begin is None or last is None or self._closed:
                 return
             offset += last - begin + step
             self._skipped += self._source.skipped

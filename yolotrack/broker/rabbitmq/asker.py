@@ -25,33 +25,43 @@ class Asker:
         self._link = link
         self._lock = threading.Lock()
         self._channel: Channel | None = None
-        self._waiting: Future[int] | None = None
+        self._question: tuple[str, Future[int]] | None = None
+        self._error: BrokerError | None = None
         link.attach(self)
 
-    def ready(self, queue: str) -> int:
-        """Messages ready in a queue; 0 where there is no such queue; a large number while nobody answers."""
+    def ready(self, queue: str, seconds: float = ANSWER_SECONDS) -> int | None:
+        """Messages ready in a queue; None where there is no such queue; a large number when no answer comes in time.
+
+        `BrokerError` when there will be no connection any more.
+        """
         try:
-            return self._ask(queue)
+            return self._ask(queue, seconds)
         except _NoQueue:
-            return 0
+            return None
         except (FutureTimeout, _Locked):
             return 1 << 30
 
     def exists(self, queue: str) -> bool:
-        """Whether a queue is there, or may be: no answer counts as yes."""
+        """Whether a queue is there, or may be: no answer counts as yes. Errors as of `ready`."""
         try:
-            self._ask(queue)
+            self._ask(queue, ANSWER_SECONDS)
         except _NoQueue:
             return False
         except (FutureTimeout, _Locked):
             pass
         return True
 
-    def _ask(self, queue: str) -> int:
+    def _ask(self, queue: str, seconds: float) -> int:
         with self._lock:
             answer: Future[int] = Future()
-            self._link.call(lambda: self._send(queue, answer))
-            return answer.result(timeout=ANSWER_SECONDS)
+            self._question = (queue, answer)
+            self._link.call(self._send)
+            if self._error is not None:
+                raise self._error
+            try:
+                return answer.result(timeout=seconds)
+            finally:
+                self._question = None
 
     # what follows runs in the link's thread
 
@@ -60,16 +70,20 @@ class Asker:
 
     def lost(self, error: BrokerError | None) -> None:
         self._channel = None
+        if error is not None:
+            self._error = error
+            self._settle(error)
 
     def _on_channel(self, channel: Channel) -> None:
         self._channel = channel
         channel.add_on_close_callback(self._on_closed)
+        self._send()
 
-    def _send(self, queue: str, answer: Future[int]) -> None:
-        channel = self._channel
-        if channel is None or not channel.is_open:
-            return  # the asker's patience ends it
-        self._waiting = answer
+    def _send(self) -> None:
+        channel, question = self._channel, self._question
+        if question is None or channel is None or not channel.is_open:
+            return  # the next channel takes the question along, or the asker's patience ends it
+        queue, answer = question
 
         def on_answer(frame: Any) -> None:
             if not answer.done():
@@ -77,12 +91,16 @@ class Asker:
 
         channel.queue_declare(queue, passive=True, callback=on_answer)
 
+    def _settle(self, error: Exception) -> None:
+        question = self._question
+        if question is not None and not question[1].done():
+            question[1].set_exception(error)
+
     def _on_closed(self, channel: Channel, reason: Exception) -> None:
-        code = getattr(reason, "reply_code", 0)
-        if self._waiting is not None and not self._waiting.done():
-            refusal = {NOT_FOUND: _NoQueue, RESOURCE_LOCKED: _Locked}.get(code)
-            if refusal is not None:
-                self._waiting.set_exception(refusal())
+        refusal = {NOT_FOUND: _NoQueue, RESOURCE_LOCKED: _Locked}.get(getattr(reason, "reply_code", 0))
+        question = self._question
+        if refusal is not None and question is not None and f"'{question[0]}'" in getattr(reason, "reply_text", ""):
+            self._settle(refusal())
         if channel is self._channel:
             self._channel = None
             if channel.connection.is_open:

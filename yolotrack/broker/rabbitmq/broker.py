@@ -21,12 +21,12 @@ from yolotrack.broker.base import (
     Start,
     video_log,
 )
-from yolotrack.broker.rabbitmq.asker import Asker, Lease
+from yolotrack.broker.rabbitmq.asker import ANSWER_SECONDS, Asker, Lease
 from yolotrack.broker.rabbitmq.consumer import Consumer, Raw
 from yolotrack.broker.rabbitmq.link import Link
 from yolotrack.broker.rabbitmq.publisher import Parcel, Publisher
 from yolotrack.broker.rabbitmq.topology import Route, Topology
-from yolotrack.errors import WireError
+from yolotrack.errors import BrokerClosed, WireError
 from yolotrack.model import Barrier, Frame, FrameLost, Message, ModelPinned, Outcome, RunEnded, RunStarted, new_barrier
 
 LOG_PREFETCH = 64
@@ -34,9 +34,10 @@ NEWEST = 16
 """Entries that may wait for a reader from "now" before it skips to the newest."""
 WATCHDOG_SECONDS = 5.0
 """A log that says nothing for so long is opened again: after a restart a stream may be away for seconds."""
+ATTACH_SECONDS = 5.0
 ROOM_SECONDS = 0.02
 """Between two looks at a full work queue."""
-CLOCK_SKEW_SECONDS = 60.0
+CLOCK_SKEW_SECONDS = 600.0
 PERSISTENT = 2
 
 
@@ -142,13 +143,22 @@ class RabbitLogReader:
         self._skipping = start == "now"
         self._start: Any = {"start": "first", "now": "next"}.get(start, start) if isinstance(start, str) else start
         self._position: int | None = start if isinstance(start, int) else None
+        self._life = 0
         self._consumer = Consumer(
             link,
             topology.queue(log),
             lambda channel: topology.declare(channel, log),
             LOG_PREFETCH,
-            lambda: {"x-stream-offset": self._start if self._position is None else self._position},
+            self._begin,
         )
+        if self._skipping:
+            self._consumer.wait_consuming(ATTACH_SECONDS)  # what is published next is to be seen
+
+    def _begin(self) -> dict[str, Any]:
+        """Where to begin, for the first time or again. Offsets mean nothing in a log that took another's place."""
+        if self._life != self._consumer.life:
+            return {"x-stream-offset": "first"}
+        return {"x-stream-offset": self._start if self._position is None else self._position}
 
     @property
     def position(self) -> int:
@@ -165,6 +175,8 @@ class RabbitLogReader:
                 continue
             heard = time.monotonic()
             self._consumer.ack(raw)  # a stream's ack only says: send more
+            if raw.life != self._life:
+                self._life, self._position = raw.life, None
             offset = int(raw.headers.get("x-stream-offset", 0))
             if self._position is not None and offset < self._position:
                 continue
@@ -190,6 +202,7 @@ class RabbitBroker:
         logging.getLogger("pika").setLevel(logging.CRITICAL)  # what matters of it is logged here, in our words
         self._topology = topology
         self._closed = threading.Event()
+        self._room = 0
         self._out = Link(url, "publish", patience)
         self._in = Link(url, "consume", patience)
         self._publisher = Publisher(self._out)
@@ -221,10 +234,16 @@ class RabbitBroker:
         return self._waiting() < self._topology.live_frames
 
     def wait_for_room(self, seconds: float) -> bool:
+        """Asks once for many frames: half of the room there is may be filled before it is looked at again."""
+        if self._room > 0:
+            self._room -= 1
+            return True
         deadline = time.monotonic() + seconds
-        while self._waiting() >= self._topology.max_frames:
-            if self._closed.wait(ROOM_SECONDS) or time.monotonic() >= deadline:
+        while (room := self._topology.max_frames - self._waiting(seconds)) <= 0:
+            if time.monotonic() >= deadline:
                 return False
+            self._closed.wait(ROOM_SECONDS)
+        self._room = room // 2
         return True
 
     def feed(self, stream: str) -> Lease:
@@ -235,6 +254,7 @@ class RabbitBroker:
 
     def frames_published(self, run_id: str, stream: str, since: datetime) -> int:
         """Reads the video log from `since` up to a barrier of its own."""
+        self._refuse_when_closed()
         barrier = new_barrier()
         start = datetime.fromtimestamp(since.timestamp() - CLOCK_SKEW_SECONDS, since.tzinfo)
         count = 0
@@ -242,18 +262,21 @@ class RabbitBroker:
             self.publish(video_log(stream), barrier)
             for message in reader:
                 if message == barrier:
-                    break
+                    return count
                 if isinstance(message, Frame) and message.run_id == run_id:
                     count = max(count, message.index + 1)
-        return count
+        raise BrokerClosed("the broker is closed")
 
     def subscribe(self, topic: str, prefetch: int) -> RabbitSubscription:
+        self._refuse_when_closed()
         return RabbitSubscription(self, self._consumer(topic, prefetch))
 
     def dead_letters(self) -> RabbitDeadLetters:
+        self._refuse_when_closed()
         return RabbitDeadLetters(self, self._consumer(DEAD, 1))
 
     def read(self, log: str, start: Start) -> RabbitLogReader:
+        self._refuse_when_closed()
         return RabbitLogReader(self._in, self._topology, log, start)
 
     def close(self) -> None:
@@ -270,8 +293,16 @@ class RabbitBroker:
         )
         self._publisher.send([self._to_queue(topic, properties, raw.body)])
 
-    def _waiting(self) -> int:
-        return self._asker.ready(self._topology.queue(FRAMES))
+    def _waiting(self, seconds: float = ANSWER_SECONDS) -> int:
+        self._refuse_when_closed()
+        waiting = self._asker.ready(self._topology.queue(FRAMES), seconds)
+        if waiting is None:
+            self._publisher.forget()
+        return waiting or 0
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed.is_set():
+            raise BrokerClosed("the broker is closed")
 
     def _consumer(self, topic: str, prefetch: int) -> Consumer:
         topology = self._topology

@@ -12,9 +12,8 @@ import pika
 from pika.channel import Channel
 from pika.connection import Connection
 
-from yolotrack.broker.rabbitmq.link import Link
-from yolotrack.broker.rabbitmq.publisher import _refusal
-from yolotrack.errors import BrokerError
+from yolotrack.broker.rabbitmq.link import Link, log, refusal
+from yolotrack.errors import BrokerClosed, BrokerError
 
 IDLE_SECONDS = 0.1
 REOPEN_SECONDS = 0.5
@@ -26,6 +25,7 @@ class Raw:
 
     channel: Channel
     session: int
+    life: int
     tag: int
     redelivered: bool
     properties: pika.BasicProperties
@@ -59,22 +59,34 @@ class Consumer:
         self._inbox: queue.SimpleQueue[Raw] = queue.SimpleQueue()
         self._channel: Channel | None = None
         self._error: BrokerError | None = None
+        self._consuming = threading.Event()
         self._closed = threading.Event()
         self.session = 0
+        self.life = 0
+        """Grows when the queue was deleted: the one that is declared in its place begins anew."""
         link.attach(self)
 
     def __iter__(self) -> Iterator[Raw | None]:
-        """Messages in order; None on an idle tick; ends after `close`. `BrokerError` when it cannot go on."""
+        """Messages in order; None on an idle tick; ends after `close`, or that of the link.
+
+        `BrokerError` when it cannot go on.
+        """
         while not self._closed.is_set():
             try:
                 raw = self._inbox.get(timeout=IDLE_SECONDS)
             except queue.Empty:
+                if isinstance(self._error, BrokerClosed):
+                    return
                 if self._error is not None:
                     raise self._error from None
                 yield None
                 continue
             if raw.session == self.session:
                 yield raw
+
+    def wait_consuming(self, seconds: float) -> None:
+        """Return when the broker said that deliveries begin; wait no longer than so many seconds."""
+        self._consuming.wait(seconds)
 
     def backlog(self) -> int:
         """Messages that came and were not taken yet."""
@@ -132,6 +144,7 @@ class Consumer:
     def lost(self, error: BrokerError | None) -> None:
         self._channel = None
         self._error = self._error or error
+        self._consuming.clear()
 
     def _on_channel(self, channel: Channel) -> None:
         if self._closed.is_set():
@@ -139,20 +152,29 @@ class Consumer:
             return
         self._channel = channel
         self.session += 1
-        session = self.session
+        session, life = self.session, self.life
         channel.add_on_close_callback(self._on_channel_closed)
-        channel.add_on_cancel_callback(lambda _: channel.close())  # the queue was deleted
+        channel.add_on_cancel_callback(lambda _: self._on_deleted(channel))
         self._declare(channel)
 
         def on_message(_: Channel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-            self._inbox.put(Raw(channel, session, method.delivery_tag, method.redelivered, properties, body))
+            self._inbox.put(Raw(channel, session, life, method.delivery_tag, method.redelivered, properties, body))
 
         channel.basic_qos(prefetch_count=self._prefetch)
-        channel.basic_consume(self._queue_name, on_message, arguments=self._arguments())
+        channel.basic_consume(
+            self._queue_name, on_message, arguments=self._arguments(), callback=lambda _: self._consuming.set()
+        )
+
+    def _on_deleted(self, channel: Channel) -> None:
+        log.error("queue deleted by someone, declaring it again queue=%s", self._queue_name)
+        self.life += 1
+        if channel.is_open:
+            channel.close()
 
     def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
         if channel is not self._channel or not channel.connection.is_open:
             return
-        self.lost(_refusal(reason))
+        # once it consumes, a refusal is about what is passing: say, an answer that took too long
+        self.lost(None if self._consuming.is_set() else refusal(reason))
         if self._error is None:
             self._link.later(REOPEN_SECONDS, lambda: self.start(channel.connection))

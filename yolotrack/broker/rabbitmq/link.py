@@ -123,7 +123,7 @@ class Link:
                 on_close_callback=self._on_lost,
             )
             self._connection.ioloop.start()
-        except (AMQPError, AssertionError, OSError) as error:
+        except Exception as error:  # whatever it was, a new connection begins from a known state
             self._lost(error)
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -174,6 +174,15 @@ class Link:
             self._ready.set()
             for part in list(self._parts):
                 part.lost(error)
+
+
+def refusal(reason: Exception) -> BrokerError | None:
+    """Why a channel was closed, if no retry mends that; None if one may."""
+    text = getattr(reason, "reply_text", str(reason))
+    if getattr(reason, "reply_code", 0) not in (403, 406):
+        return None
+    remedy = "; delete that queue, or choose another --namespace" if "arg" in text else ""
+    return BrokerError(f"the broker refuses: {text}{remedy}")
 
 
 def _parameters(url: str, purpose: str) -> pika.URLParameters:

@@ -14,7 +14,7 @@ import pika
 from pika.channel import Channel
 from pika.connection import Connection
 
-from yolotrack.broker.rabbitmq.link import Link
+from yolotrack.broker.rabbitmq.link import Link, refusal
 from yolotrack.errors import BrokerClosed, BrokerError
 
 RETRY_SECONDS = 0.05
@@ -44,7 +44,9 @@ class Publisher:
         self._channel: Channel | None = None
         self._outgoing: deque[Parcel] = deque()
         self._unconfirmed: dict[int, Parcel] = {}
-        self._returned: dict[str, Parcel] = {}
+        self._returned: set[int] = set()
+        self._refused: dict[int, Parcel] = {}
+        """By tag; they go again together, in their order."""
         self._next_tag = 1
         self._declared: set[str] = set()
         self._closed = threading.Event()
@@ -59,6 +61,10 @@ class Publisher:
         self._link.call(self._flush)
         for parcel in parcels:
             self._wait(parcel)
+
+    def forget(self) -> None:
+        """Declare everything again before it is published to: something is gone."""
+        self._link.call(self._declared.clear)
 
     def close(self) -> None:
         """End every `send` that waits."""
@@ -82,7 +88,9 @@ class Publisher:
 
     def lost(self, error: BrokerError | None) -> None:
         self._channel = None
-        self._outgoing.extendleft(reversed(self._unconfirmed.values()))
+        again = self._refused | self._unconfirmed
+        self._outgoing.extendleft(again[tag] for tag in sorted(again, reverse=True))
+        self._refused.clear()
         self._unconfirmed.clear()
         if error is not None:
             while self._outgoing:
@@ -102,7 +110,7 @@ class Publisher:
 
     def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
         if channel.connection.is_open and channel is self._channel:
-            self.lost(_refusal(reason))
+            self.lost(refusal(reason))
             self._link.later(RETRY_SECONDS, lambda: self._reopen(channel.connection))
 
     def _reopen(self, connection: Connection) -> None:
@@ -127,7 +135,7 @@ class Publisher:
         parcel = self._unconfirmed.get(tag)
         if parcel is not None:
             self._declared.discard(parcel.topic)
-            self._returned[str(tag)] = parcel
+            self._returned.add(tag)
 
     def _on_confirm(self, frame: Any) -> None:
         tags = (
@@ -135,20 +143,21 @@ class Publisher:
             if frame.method.multiple
             else [frame.method.delivery_tag]
         )
+        nacked = isinstance(frame.method, pika.spec.Basic.Nack)
         for tag in tags:
             parcel = self._unconfirmed.pop(tag, None)
-            refused = isinstance(frame.method, pika.spec.Basic.Nack) or self._returned.pop(str(tag), None) is not None
-            if parcel is not None and refused:
-                self._outgoing.appendleft(parcel)
-                self._link.later(RETRY_SECONDS, self._flush)
+            if parcel is not None and (nacked or tag in self._returned):
+                self._refuse(tag, parcel)
             elif parcel is not None:
                 parcel.confirmed.set_result(None)
 
+    def _refuse(self, tag: int, parcel: Parcel) -> None:
+        self._returned.discard(tag)
+        if not self._refused:
+            self._link.later(RETRY_SECONDS, self._send_refused)
+        self._refused[tag] = parcel
 
-def _refusal(reason: Exception) -> BrokerError | None:
-    """A channel closed for a reason that no retry mends."""
-    code = getattr(reason, "reply_code", 0)
-    if code in (403, 406):
-        text = getattr(reason, "reply_text", str(reason))
-        return BrokerError(f"the broker refuses: {text}; delete that queue, or choose another --namespace")
-    return None
+    def _send_refused(self) -> None:
+        self._outgoing.extendleft(self._refused[tag] for tag in sorted(self._refused, reverse=True))
+        self._refused.clear()
+        self._flush()

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 SUSPECT_LIMIT = 3
 """Deliveries of a suspect frame, each to a worker that does nothing else, before it counts as deadly."""
-HANDOVER_LIMIT = 50
-"""Deliveries of other messages: crashes of innocent neighbours count here, so there is room for many."""
+FRAME_LIMIT = 10
+"""Of a frame that many share: who gets one again makes it a suspect at once."""
+HANDOVER_LIMIT = 1000
+"""Of other messages. Every return counts, so a database that is away for hours must not use this up."""
 QUARANTINED = 1000
 SHARD_LIMIT = 20_000
 """Messages of a few kilobytes: detections that no tracker takes hold detectors up, and so the publishers."""
@@ -54,7 +56,7 @@ class Topology:
         return self.queue(f"publisher.{stream}")
 
     def route(self, route: Route, stream: str) -> str:
-        """A routing key of the frames exchange."""
+        """A routing key of the frames exchange, or a pattern of them."""
         return f"{route}.{stream}"
 
     def declare(self, channel: Channel, topic: str) -> None:
@@ -62,22 +64,24 @@ class Topology:
         if topic in (FRAMES, SUSPECTS) or topic.startswith("detections."):
             self._queue(channel, DEAD)
         self._queue(channel, topic)
+        if topic == FRAMES:
+            self._bind(channel, topic, self.route("detect", "#"))
         if topic.startswith("video."):
-            self._bind(channel, topic, topic.removeprefix("video."), ("detect", "skip"))
+            stream = topic.removeprefix("video.")
+            self._bind(channel, topic, self.route("detect", stream), self.route("skip", stream))
 
     def declare_stream(self, channel: Channel, stream: str) -> None:
         """Everything that frames of a stream are routed to."""
         self.declare(channel, FRAMES)
         self.declare(channel, f"video.{stream}")
-        self._bind(channel, FRAMES, stream, ("detect",))
 
     def _queue(self, channel: Channel, topic: str) -> None:
         channel.queue_declare(self.queue(topic), durable=True, arguments=dict(self.arguments(topic)))
 
-    def _bind(self, channel: Channel, topic: str, stream: str, routes: tuple[Route, ...]) -> None:
-        channel.exchange_declare(self.exchange, exchange_type="direct", durable=True)
+    def _bind(self, channel: Channel, topic: str, *routes: str) -> None:
+        channel.exchange_declare(self.exchange, exchange_type="topic", durable=True)
         for route in routes:
-            channel.queue_bind(self.queue(topic), self.exchange, self.route(route, stream))
+            channel.queue_bind(self.queue(topic), self.exchange, route)
 
     def arguments(self, topic: str) -> Mapping[str, Any]:
         """Explicit, so that every version and every process means the same queue."""
@@ -88,7 +92,7 @@ class Topology:
         if topic == DEAD:
             return _quorum(SHARD_LIMIT, "reject-publish", HANDOVER_LIMIT)
         limit = 4 * self.max_frames if topic in (FRAMES, SUSPECTS) else SHARD_LIMIT
-        deliveries = SUSPECT_LIMIT if topic == SUSPECTS else HANDOVER_LIMIT
+        deliveries = {FRAMES: FRAME_LIMIT, SUSPECTS: SUSPECT_LIMIT}.get(topic, HANDOVER_LIMIT)
         arguments = _quorum(limit, "reject-publish", deliveries) | {
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": self.queue(DEAD),
