@@ -43,8 +43,8 @@ MAX_NAME = 200
 _PREFIX = struct.Struct(">2sBI")
 _MAGIC = b"YT"
 
-_Stream: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-_RunId: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+_Stream: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+_RunId: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]
 _Text: TypeAlias = Annotated[str, Meta(max_length=2000)]
 _ClassName: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]

@@ -17,6 +17,7 @@ from yolotrack.roles.deadletters import entomb
 from yolotrack.roles.detect import Decode, DetectRole
 from yolotrack.roles.orphans import end_orphans
 from yolotrack.roles.pin import Pins
+from yolotrack.roles.render import RenderRole
 from yolotrack.roles.track import TrackRole
 from yolotrack.store.base import Store
 from yolotrack.vision.base import Detector, Tracker
@@ -41,6 +42,7 @@ class Worker:
     detector: Detector | None = None
     store: Store | None = None
     open_tracker: Callable[[Run], Tracker] | None = None
+    renderer: RenderRole | None = None
 
     def run(self, stop: Event) -> None:
         """Work until `stop` is set, then finish what is in hand. The first error stops the rest, and is raised."""
@@ -49,6 +51,9 @@ class Worker:
             self._start_detecting(crew, self.detector, stop)
         if self.store is not None:
             self._start_tracking(crew, self.store, stop)
+        if self.renderer is not None:
+            renderer = self.renderer
+            crew.start("render", lambda: renderer.run(stop), on_error=stop.set)
         while not stop.wait(0.2) and crew.error is None:
             pass
         stop.set()

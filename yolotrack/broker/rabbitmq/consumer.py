@@ -17,6 +17,7 @@ from yolotrack.errors import BrokerClosed, BrokerError
 
 IDLE_SECONDS = 0.1
 REOPEN_SECONDS = 0.5
+ATTACH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Consumer:
         queue_name: str,
         declare: Callable[[Channel], None],
         prefetch: int,
-        arguments: Callable[[], dict[str, Any]] = dict,
+        arguments: Callable[[int], dict[str, Any]] = lambda _life: {},
     ) -> None:
         self._link = link
         self._queue_name = queue_name
@@ -59,7 +60,8 @@ class Consumer:
         self._inbox: queue.SimpleQueue[Raw] = queue.SimpleQueue()
         self._channel: Channel | None = None
         self._error: BrokerError | None = None
-        self._consuming = threading.Event()
+        self._consuming = False
+        self._attached = threading.Event()
         self._closed = threading.Event()
         self.session = 0
         self.life = 0
@@ -84,9 +86,11 @@ class Consumer:
             if raw.session == self.session:
                 yield raw
 
-    def wait_consuming(self, seconds: float) -> None:
-        """Return when the broker said that deliveries begin; wait no longer than so many seconds."""
-        self._consuming.wait(seconds)
+    def wait_attached(self) -> None:
+        """Return when the broker delivers, or while it cannot be reached; `BrokerError` when it refuses."""
+        self._attached.wait(ATTACH_SECONDS)
+        if self._error is not None:
+            raise self._error
 
     def backlog(self) -> int:
         """Messages that came and were not taken yet."""
@@ -144,7 +148,9 @@ class Consumer:
     def lost(self, error: BrokerError | None) -> None:
         self._channel = None
         self._error = self._error or error
-        self._consuming.clear()
+        self._consuming = False
+        if error is not None:
+            self._attached.set()
 
     def _on_channel(self, channel: Channel) -> None:
         if self._closed.is_set():
@@ -162,8 +168,12 @@ class Consumer:
 
         channel.basic_qos(prefetch_count=self._prefetch)
         channel.basic_consume(
-            self._queue_name, on_message, arguments=self._arguments(), callback=lambda _: self._consuming.set()
+            self._queue_name, on_message, arguments=self._arguments(self.life), callback=lambda _: self._on_attached()
         )
+
+    def _on_attached(self) -> None:
+        self._consuming = True
+        self._attached.set()
 
     def _on_deleted(self, channel: Channel) -> None:
         log.error("queue deleted by someone, declaring it again queue=%s", self._queue_name)
@@ -175,6 +185,6 @@ class Consumer:
         if channel is not self._channel or not channel.connection.is_open:
             return
         # once it consumes, a refusal is about what is passing: say, an answer that took too long
-        self.lost(None if self._consuming.is_set() else refusal(reason))
+        self.lost(None if self._consuming else refusal(reason))
         if self._error is None:
             self._link.later(REOPEN_SECONDS, lambda: self.start(channel.connection))

@@ -101,7 +101,7 @@ class Topology:
         return arguments | ({"x-single-active-consumer": True} if topic.startswith("detections.") else {})
 
     def _log(self, topic: str) -> dict[str, Any]:
-        kept = {"video": self.video_log_bytes, "tracks": self.tracks_log_bytes}
+        kept = {"video": self.video_log_bytes, "annotated": self.video_log_bytes, "tracks": self.tracks_log_bytes}
         size = kept.get(topic.partition(".")[0], SMALL_LOG_BYTES)
         # retention drops whole segments, so they must be small beside the whole
         return {
