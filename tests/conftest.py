@@ -50,26 +50,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A RabbitMQ node for the whole session, which no test stops. Everybody takes a namespace of their own."""
-    yield from _node(tmp_path_factory.mktemp("rabbitmq"))
+    from tests.support.rabbit import rabbit_node
 
-
-@pytest.fixture(scope="module")
-def own_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    """A RabbitMQ node of this module's, which its tests may stop, kill and alarm, as long as they leave it running."""
-    yield from _node(tmp_path_factory.mktemp("own-rabbitmq"))
-
-
-def _node(folder: Path) -> Iterator[RabbitNode]:
-    from tests.support.rabbit import SERVER, RabbitNode
-
-    if SERVER is None:
-        reason = "no RabbitMQ server here; Debian's package rabbitmq-server brings one"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    node = RabbitNode(folder)
-    try:
-        node.start()
+    with rabbit_node(tmp_path_factory.mktemp("rabbitmq")) as node:
         yield node
-    finally:
-        node.close()

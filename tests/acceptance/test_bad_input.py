@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,9 +15,9 @@ from tests.support.commands import (
     observations_in,
     runs_in,
     yolotrack,
-    yolotrack_squeezed,
 )
-from tests.support.videos import number_of, picture, write_sound, write_video
+from tests.support.players import pictures_of
+from tests.support.videos import number_of, write_sound, write_video
 from yolotrack.demo.source import WEIGHTS
 
 DB = ["--db", "sqlite:///t.db"]
@@ -309,9 +306,6 @@ def test_a_demo_that_cannot_make_its_folder(here: Path) -> None:
     assert line == "notes.txt: cannot make this folder (File exists); name another with --output"
 
 
-# -- cut off, and disks that are full
-
-
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv"])
 def test_every_frame_before_a_cut_is_kept(tmp_path: Path, name: str) -> None:
     whole = write_video(tmp_path / f"whole{Path(name).suffix}", 100)
@@ -324,94 +318,4 @@ def test_every_frame_before_a_cut_is_kept(tmp_path: Path, name: str) -> None:
     assert 40 < kept < 80
     assert (run["status"], run["published"]) == ("complete", str(kept))
     assert {int(row["frame"]) for row in observations_in(tmp_path)} <= set(range(kept))
-    assert _numbers(tmp_path / "out.mp4") == list(range(kept))
-
-
-def _numbers(path: Path) -> list[int]:
-    import av
-
-    with av.open(str(path)) as container:
-        return [number_of(frame.to_ndarray(format="bgr24")) for frame in container.decode(video=0)]
-
-
-@pytest.fixture(scope="module")
-def large_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """200 pictures that compress to more than a megabyte."""
-    import numpy as np
-
-    noise = np.random.default_rng(5).integers(0, 120, (120, 160, 3), dtype=np.uint8)
-    pictures = [picture(number) // 2 + np.roll(noise, 7 * number, axis=1) for number in range(200)]
-    return write_video(tmp_path_factory.mktemp("videos") / "large.mp4", pictures, options={"crf": "10"})
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the size of files")
-class TestFullDisk:
-    """Where no file may grow beyond a size, and on a disk that is really full."""
-
-    def test_the_video(self, large_video: Path, tmp_path: Path) -> None:
-        command = ["run", large_video, "--model", SCRIPTED, "-o", "out.mp4", *DB]
-        rarely = {"YOLOTRACK_PIPELINE__COMMIT_FRAMES": "500", "YOLOTRACK_PIPELINE__COMMIT_SECONDS": "60"}
-        line = yolotrack_squeezed(*command, folder=tmp_path, file_bytes=250_000, code=1, env=rarely).only_line
-
-        assert line == (
-            "cannot write out.mp4: the file would be too large for this disk or limit; choose another folder"
-        )
-        assert names_in(tmp_path) == {"t.db"}
-        assert_consistent(tmp_path, 200)
-
-    def test_the_database(self, large_video: Path, tmp_path: Path) -> None:
-        command = ["run", large_video, *QUICK]
-        line = yolotrack_squeezed(*command, folder=tmp_path, file_bytes=150_000, code=1).only_line
-
-        assert line == "cannot use t.db: the disk failed or is full: make room or look into its log, then try again"
-        assert_consistent(tmp_path, 200)
-        yolotrack(*command, folder=tmp_path)
-        assert [run["tracked"] for run in runs_in(tmp_path)][-1] == "200", "with room it works again"
-
-    @pytest.mark.parametrize("kibibytes", [300, 900])
-    def test_both_on_one_small_disk(self, large_video: Path, tmp_path: Path, kibibytes: int) -> None:
-        with small_disk(tmp_path / "disk", kibibytes) as disk:
-            command = ["run", large_video, "--model", SCRIPTED, "-o", "out.mp4", *DB]
-            line = yolotrack(*command, folder=disk, code=1).only_line
-
-            assert line.endswith(
-                ("the disk is full; free some space", "no room is left for it: make room, then try again")
-            )
-            assert names_in(disk) <= {"t.db"}
-            if (disk / "t.db").stat().st_size:
-                assert_consistent(disk, 200)
-
-
-def assert_consistent(folder: Path, frames: int) -> None:
-    """The latest run balances, holds what it says, and is complete only where all its frames were tracked."""
-    assert _integrity(folder / "t.db") == "ok"
-    runs = runs_in(folder)
-    if not runs:
-        return
-    run = runs[-1]
-    tracked = int(run["tracked"])
-    assert run["status"] in ("interrupted", "running") or (run["status"], tracked) == ("complete", frames)
-    assert int(run["published"]) == tracked + int(run["in_flight"])
-    seen = {int(row["frame"]) for row in observations_in(folder, "--run", run["run_id"])}
-    assert seen <= set(range(tracked))
-
-
-def _integrity(path: Path) -> str:
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(path)) as connection:
-        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
-
-
-@contextmanager
-def small_disk(folder: Path, kibibytes: int) -> Iterator[Path]:
-    """A disk of that size; skips where none can be mounted."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no small disk can be mounted here: that takes root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    assert [number_of(shown) for shown in pictures_of(tmp_path / "out.mp4")] == list(range(kept))

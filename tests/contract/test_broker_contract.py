@@ -376,7 +376,8 @@ def test_idle_ticks_come_often(broker: Broker, stream: str, shard: str) -> None:
 def test_closing_the_broker_ends_every_iteration(broker: Broker, stream: str, shard: str) -> None:
     parts = [broker.subscribe(FRAMES, 1), broker.subscribe(shard, 1), broker.subscribe(shard, 1)]
     iterations = [Background(Taker(part).drain) for part in parts]
-    reading = Background(lambda: list(broker.read(tracks_log(stream), "start")))
+    reader = broker.read(tracks_log(stream), "start")
+    reading = Background(lambda: list(reader))
     broker.close()
     broker.close()
     for iteration in (*iterations, reading):

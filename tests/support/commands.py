@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import os
 import pty
 import re
@@ -78,6 +79,19 @@ def runs_in(folder: Path, database: str = "sqlite:///t.db") -> list[dict[str, st
 def observations_in(folder: Path, *arguments: str, database: str = "sqlite:///t.db") -> list[dict[str, str]]:
     """What `db query` prints, an observation each."""
     return _rows(yolotrack("db", "query", "--db", database, "--format", "csv", *arguments, folder=folder).out)
+
+
+def summary(out: str) -> dict[str, Any]:
+    """The only run in what `--json` printed."""
+    (only,) = json.loads(out)
+    return dict(only)
+
+
+def assert_balanced(run: dict[str, str]) -> None:
+    """Every frame of a run that `db runs` printed has its outcome."""
+    outcomes = sum(int(run[name]) for name in ("tracked", "failed", "dropped", "in_flight"))
+    assert int(run["published"]) == outcomes
+    assert run["in_flight"] == "0"
 
 
 def names_in(folder: Path) -> set[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ class Fate:
         self._left -= 1
         if self._left == 0:
             os.kill(os.getpid(), self._number)
+            threading.Event().wait(1.0)  # a stop reaches the other threads first, and this one a little later
 
 
 def around(owner: type, name: str, before: Callable[..., Any], after: Callable[..., Any]) -> None:

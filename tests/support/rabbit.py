@@ -8,9 +8,13 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from yolotrack.broker.rabbitmq import RabbitBroker, Topology
 
@@ -54,14 +58,15 @@ def open_rabbit(url: str, namespace: str | None = None, *, patience: float = 60.
 class RabbitNode:
     """One node. `start` again after `stop` or `kill` finds the same data at the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
+        """`more` comes behind the configuration."""
         self.folder = folder
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
         self._name = f"yolotrack-{os.getpid()}-{self.port}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "rabbitmq.conf").write_text(CONFIG.format(port=self.port))
+        (folder / "rabbitmq.conf").write_text(CONFIG.format(port=self.port) + more)
         (folder / "advanced.config").write_text("[].")
         (folder / "plugins").write_text("[].")
         self._environment = os.environ | {
@@ -128,7 +133,9 @@ class RabbitNode:
     def control(self, *command: str) -> str:
         """`rabbitmqctl COMMAND`."""
         tool = str(Path(str(shutil.which(str(SERVER)))).parent / "rabbitmqctl")
-        done = subprocess.run([tool, *command], env=self._environment, capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(
+            [tool, *command], env=self._environment, capture_output=True, text=True, check=True, timeout=60
+        )
         return done.stdout
 
     def _signal(self, number: signal.Signals) -> None:
@@ -145,6 +152,22 @@ class RabbitNode:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@contextmanager
+def rabbit_node(folder: Path, more: str = "") -> Iterator[RabbitNode]:
+    """A started node, `more` in its configuration. Without a server tests are skipped, and fail under `CI=true`."""
+    if SERVER is None:
+        reason = "no RabbitMQ server here; Debian's package rabbitmq-server brings one"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    node = RabbitNode(folder, more)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.close()
+
+
 def _family(leader: int) -> list[int]:
     """Every process of a session, the leader last."""
     import psutil
@@ -157,7 +180,5 @@ def _family(leader: int) -> list[int]:
 
 
 def _send(pid: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

@@ -183,7 +183,10 @@ class Broker(Protocol):
         """A share of a queue, or of a shard once its active subscriber is gone."""
 
     def read(self, log: str, start: Start) -> LogReader:
-        """A reader of its own. One that begins at "now" may miss entries when it is slow; the others miss none."""
+        """A reader of its own. One that begins at "now" may miss entries when it is slow; the others miss none.
+
+        A shared broker lets it miss frames only: outcomes and ends are small, and counted.
+        """
 
     def close(self) -> None:
         """End every subscription and reader; idempotent."""

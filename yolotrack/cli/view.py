@@ -55,6 +55,7 @@ def _as_dict(moment: Moment) -> dict[str, object]:
     ages = {f"p{percent}": moment.percentile(percent) for percent in (50, 95, 99)}
     return {
         "stream": moment.stream,
+        "frames": len(moment.latencies),
         "fps": round(moment.fps, 2),
         "objects": moment.objects,
         "lost": moment.lost,

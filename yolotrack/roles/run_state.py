@@ -43,8 +43,7 @@ class RunState:
         checkpoint, record = claim.checkpoint, claim.record
         if checkpoint.tracker_state:
             tracker.restore(checkpoint.tracker_state)
-        waiting = {message.index: message for message in map(_spilled, claim.spilled)}
-        return cls(
+        state = cls(
             claim,
             tracker,
             checkpoint.next_index,
@@ -52,9 +51,11 @@ class RunState:
             record.ledger.published,
             record.model,
             record.model_digest,
-            waiting,
-            set(waiting),
         )
+        for message in map(_spilled, claim.spilled):
+            state.take(message)
+        state.spilled = set(state.waiting)
+        return state
 
     @property
     def finished(self) -> bool:

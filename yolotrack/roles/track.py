@@ -144,7 +144,8 @@ class TrackRole:
         again = self._store.outcomes(claim.run_id, (checkpoint.confirmed_index, checkpoint.next_index))
         self._broker.publish(tracks_log(record.run.stream), *again)
         if record.status is RunStatus.RUNNING:
-            self._runs[claim.run_id] = RunState.take_over(claim, self._open_tracker(record.run))
+            state = self._runs[claim.run_id] = RunState.take_over(claim, self._open_tracker(record.run))
+            self._track(state)  # what waited in the store comes from nobody again
         else:
             self._publish_end(_end_of(record))
 
@@ -156,11 +157,14 @@ class TrackRole:
         if state.knows(message.index):
             return  # a repeat: answered with the one it repeats
         state.take(message)
+        self._track(state)
+        if sum(len(other.unanswered) for other in self._runs.values()) > UNANSWERED:
+            self._make_room()
+
+    def _track(self, state: RunState) -> None:
         while state.track_next():
             if len(state.done) >= self._commit_frames:
                 self._commit(state)
-        if sum(len(other.unanswered) for other in self._runs.values()) > UNANSWERED:
-            self._make_room()
 
     def _make_room(self) -> None:
         """Let the store have what is done, and keep what waits."""

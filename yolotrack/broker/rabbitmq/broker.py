@@ -27,11 +27,11 @@ from yolotrack.broker.rabbitmq.link import Link
 from yolotrack.broker.rabbitmq.publisher import Parcel, Publisher
 from yolotrack.broker.rabbitmq.topology import Route, Topology
 from yolotrack.errors import BrokerClosed, WireError
-from yolotrack.model import Barrier, Frame, FrameLost, Message, ModelPinned, Outcome, RunEnded, RunStarted, new_barrier
+from yolotrack.model import Barrier, Frame, FrameLost, Message, ModelPinned, Outcome, RunEnded, RunStarted, new_barrier, utc_now
 
 LOG_PREFETCH = 64
 NEWEST = 16
-"""Entries that may wait for a reader from "now" before it skips to the newest."""
+"""Pictures that may wait for a reader from "now" before it skips to the newest."""
 WATCHDOG_SECONDS = 5.0
 """A log that says nothing for so long is opened again: after a restart a stream may be away for seconds."""
 ROOM_SECONDS = 0.02
@@ -139,7 +139,7 @@ class RabbitLogReader:
     """A reader of a stream queue. What it has not taken when the connection breaks, it reads again from its place."""
 
     def __init__(self, link: Link, topology: Topology, log: str, start: Start | datetime) -> None:
-        self._skipping = start == "now"
+        self._skipping = start == "now" and log.startswith("video.")
         self._start: Any = {"start": "first", "now": "next"}.get(start, start) if isinstance(start, str) else start
         self._position: int | None = start if isinstance(start, int) else None
         self._life = 0
@@ -156,7 +156,12 @@ class RabbitLogReader:
         """Where to begin, for the first time or again. Offsets mean nothing in a log that took another's place."""
         if self._life != life:
             return {"x-stream-offset": "first"}
-        return {"x-stream-offset": self._start if self._position is None else self._position}
+        if self._position is not None:
+            return {"x-stream-offset": self._position}
+        start = self._start
+        if start == "next":
+            self._start = utc_now()  # should this be opened again before anything came: from here, and not from then
+        return {"x-stream-offset": start}
 
     @property
     def position(self) -> int:
