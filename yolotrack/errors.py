@@ -15,6 +15,7 @@
     │   └── NotFound        no such run, class or stream
     ├── BrokerError         the broker refuses
     │   ├── Stalled         a run that others should be working on does not go on
+    │   ├── LogCut          a log no longer holds what is asked of it
     │   ├── BrokerClosed    the broker was closed while waiting on it
     │   └── StreamBusy      another publisher feeds this stream
     └── WireError           bytes that are no message of ours
@@ -90,6 +91,10 @@ class BrokerClosed(BrokerError):
 
 class Stalled(BrokerError):
     """A run that others should be working on does not go on."""
+
+
+class LogCut(BrokerError):
+    """A log no longer holds what is asked of it."""
 
 
 class StreamBusy(BrokerError):

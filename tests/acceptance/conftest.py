@@ -43,14 +43,6 @@ def demo_model() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    node = RabbitNode(tmp_path_factory.mktemp("rabbit"))
-    node.start()
-    yield node
-    node.close()
-
-
-@pytest.fixture(scope="session")
 def scene_videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[SceneVideo, SceneVideo]:
     """Two different ones, for the scripted detector of `scene_model`, on different shards of two."""
     folder = tmp_path_factory.mktemp("scenes")
@@ -59,13 +51,13 @@ def scene_videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[SceneVideo, 
 
 @pytest.fixture
 def cluster(rabbit: RabbitNode, scene_videos: tuple[SceneVideo, SceneVideo], tmp_path: Path) -> Iterator[StartCluster]:
-    """Opens clusters that end with the test; options are those of `Cluster`."""
+    """Opens clusters that end with the test, on the session's node or another; options are those of `Cluster`."""
     with ExitStack() as stack:
 
-        def open_cluster(**options: Any) -> Cluster:
+        def open_cluster(node: RabbitNode = rabbit, **options: Any) -> Cluster:
             folder = tmp_path / f"cluster-{len(list(tmp_path.iterdir()))}"
             folder.mkdir()
-            return stack.enter_context(Cluster(rabbit, folder, scene_videos[0].path.parent, **options))
+            return stack.enter_context(Cluster(node, folder, scene_videos[0].path.parent, **options))
 
         yield open_cluster
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from tests.support.cluster import Cluster
 from tests.support.dying import FREEZING, KILLING
 from tests.support.histories import assert_logs_whole, assert_nothing_left, assert_same, dump_of
+from tests.support.rabbit import RabbitNode, rabbit_node
 from tests.support.scene_videos import SceneVideo
 from yolotrack.model import RunRecord, RunStatus
 
@@ -58,7 +59,16 @@ def test_twenty_kills_of_workers_change_nothing(
 
 
 @pytest.fixture(scope="module")
-def one_detector(rabbit: Any, scene_videos: Videos, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def own_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """One that may be stopped."""
+    with rabbit_node(tmp_path_factory.mktemp("own-rabbit")) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def one_detector(
+    rabbit: RabbitNode, scene_videos: Videos, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
     """A cluster with a detect worker that outlives the trackers of several tests."""
     with Cluster(rabbit, tmp_path_factory.mktemp("points"), scene_videos[0].path.parent) as opened:
         opened.work("detect")
@@ -101,10 +111,11 @@ def test_a_tracker_frozen_past_its_heartbeat_is_refused(
 
 
 def test_a_broker_that_goes_and_comes_back_changes_nothing(
-    cluster: OpenCluster, scene_videos: Videos, references: References
+    own_rabbit: RabbitNode, cluster: OpenCluster, scene_videos: Videos, references: References
 ) -> None:
     video = scene_videos[0]
-    opened = cluster(**SLOW, YOLOTRACK_BROKER__ORPHAN_SECONDS="15")  # longer than a publisher needs to come back
+    # a publisher needs up to 7.5 s to come back
+    opened = cluster(own_rabbit, **SLOW, YOLOTRACK_BROKER__ORPHAN_SECONDS="15")
     for role in ("detect", "track"):
         opened.work(role)
     publisher = opened.publish(video)
@@ -120,10 +131,10 @@ def test_a_broker_that_goes_and_comes_back_changes_nothing(
 
 
 def test_all_connections_closed_are_back_within_five_seconds(
-    cluster: OpenCluster, scene_videos: Videos, references: References
+    own_rabbit: RabbitNode, cluster: OpenCluster, scene_videos: Videos, references: References
 ) -> None:
     video = scene_videos[0]
-    opened = cluster(**SLOW)
+    opened = cluster(own_rabbit, **SLOW)
     for role in ("detect", "track"):
         opened.work(role)
     opened.publish(video)

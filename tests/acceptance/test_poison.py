@@ -13,7 +13,7 @@ import pika
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.support.histories import assert_logs_whole, assert_nothing_left, assert_same, dump, dump_of
+from tests.support.histories import assert_nothing_left, assert_same, dump, dump_of
 from tests.support.scene_model import DIGEST
 from tests.support.scene_videos import HEIGHT, RATE, WIDTH, SceneVideo
 from yolotrack import wire

@@ -32,6 +32,7 @@ from yolotrack.broker.base import (
     video_log,
 )
 from yolotrack.broker.rabbitmq import RabbitBroker, open_broker
+from yolotrack.broker.rabbitmq.consumer import Consumer
 from yolotrack.broker.rabbitmq.topology import FRAME_LIMIT, SUSPECT_LIMIT
 from yolotrack.config import BrokerSettings
 from yolotrack.errors import BrokerError, StreamBusy
@@ -318,6 +319,10 @@ def test_frames_published_counts_those_of_the_run(broker: RabbitBroker) -> None:
 # Queues that somebody deletes
 
 
+def is_back(consumer: Consumer) -> bool:
+    return consumer.life == 1 and consumer._consuming
+
+
 @pytest.mark.parametrize("topic", [FRAMES, SHARD])
 def test_a_queue_deleted_in_use_comes_back(
     rabbit: RabbitNode, broker: RabbitBroker, namespace: str, topic: str, caplog: pytest.LogCaptureFixture
@@ -327,27 +332,27 @@ def test_a_queue_deleted_in_use_comes_back(
         if topic == FRAMES
         else (lambda n: broker.publish(SHARD, note("cam", n)))
     )
-    taker = Taker(broker.subscribe(topic, 4))
+    subscription = broker.subscribe(topic, 4)
+    taker = Taker(subscription)
     publish(0)
     assert taker.numbers(1) == [0]
     with raw_channel(rabbit) as channel:
         channel.queue_delete(f"{namespace}.{topic}")
-    wait_until(lambda: broker._asker.ready(f"{namespace}.{topic}") is not None, "the queue to come back")
+    wait_until(lambda: is_back(subscription._consumer), "the queue to come back")
     publish(1)
     assert taker.numbers(1) == [1]
     assert "deleted" in caplog.text
 
 
-def test_a_queue_deleted_between_two_frames_comes_back(
-    rabbit: RabbitNode, broker: RabbitBroker, namespace: str
-) -> None:
-    for index in range(3):
-        assert broker.wait_for_room(DEADLINE)
-        broker.publish_frame(make_frame("cam", index))
-        if index == 1:
+def test_a_queue_deleted_while_nobody_takes_from_it_comes_back(rabbit: RabbitNode, namespace: str) -> None:
+    with closing(open_rabbit(rabbit.url, namespace, max_frames=1)) as broker:
+        for index in range(2):
+            assert broker.wait_for_room(DEADLINE)
+            broker.publish_frame(make_frame("cam", index))
+            with closing(broker.subscribe(FRAMES, 1)) as subscription:
+                assert Taker(subscription).numbers(1) == [index]
             with raw_channel(rabbit) as channel:
                 channel.queue_delete(f"{namespace}.{FRAMES}")
-    assert Taker(broker.subscribe(FRAMES, 4)).numbers(1) == [2]
 
 
 def test_a_log_deleted_in_use_begins_anew(rabbit: RabbitNode, broker: RabbitBroker, namespace: str) -> None:
@@ -357,7 +362,7 @@ def test_a_log_deleted_in_use_begins_anew(rabbit: RabbitNode, broker: RabbitBrok
     assert read_numbers(reader, 3) == [0, 1, 2]
     with raw_channel(rabbit) as channel:
         channel.queue_delete(f"{namespace}.video.cam")
-    wait_until(lambda: broker._asker.ready(f"{namespace}.video.cam") is not None, "the log to come back")
+    wait_until(lambda: is_back(reader._consumer), "the log to come back")
     broker.publish_frame(make_frame("cam", 3))
     assert read_numbers(reader, 1) == [3]
 

@@ -10,7 +10,6 @@ from tests.support.waiting import DEADLINE
 from yolotrack.broker.base import Broker, Delivery, LogReader, Subscription
 from yolotrack.model import Frame, Message, RunEnded, RunStatus, utc_now
 
-
 RUN_ID = "01920000-0000-7000-8000-000000000001"
 """Of the messages here, unless told otherwise."""
 

@@ -1,4 +1,4 @@
-"""A pipeline of real processes over a private RabbitMQ: the installed command, with its logs, and nothing left behind."""
+"""A pipeline of real processes over a private RabbitMQ: the installed command, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ class Member:
 class Cluster:
     """One namespace of a broker, one database, and the processes that a test starts. A context manager."""
 
-    def __init__(self, node: RabbitNode, folder: Path, scenes: Path, *, heartbeat: int | None = None, **env: str) -> None:
+    def __init__(
+        self, node: RabbitNode, folder: Path, scenes: Path, *, heartbeat: int | None = None, **env: str
+    ) -> None:
         """`env` is what every process finds in its environment, besides where broker and database are."""
         self.node = node
         self.folder = folder

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def load_truth(folder: Path, scene: int) -> list[sv.Detections]:
     with np.load(folder / f"{scene}.npz") as stored:
         rows, frames = stored["rows"], int(stored["frames"])
     bounds = np.searchsorted(rows[:, 0], np.arange(frames + 1))
-    return [_detections(rows[first:last]) for first, last in zip(bounds, bounds[1:], strict=False)]
+    return [_detections(rows[first:last]) for first, last in pairwise(bounds)]
 
 
 def _detections(rows: np.ndarray) -> sv.Detections:

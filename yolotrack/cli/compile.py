@@ -47,7 +47,7 @@ def compile_(
     from threading import Event
 
     from yolotrack.cli.report import ProgressReporter
-    from yolotrack.cli.signals import draining
+    from yolotrack.cli.signals import leaving
 
     settings = common.settings_from(
         config,
@@ -57,7 +57,7 @@ def compile_(
         broker=options.given(url=broker, namespace=namespace),
     )
     stop = Event()
-    with ProgressReporter(quiet=quiet) as reporter, draining(stop, reporter.announce_stop), ExitStack() as stack:
+    with leaving(), ProgressReporter(quiet=quiet) as reporter, ExitStack() as stack:
         job = _Compile(settings, output, overwrite, reporter, stop)
         if source is not None:
             job.from_file(stack, source, stream, run)
@@ -110,6 +110,7 @@ class _Compile:
     def _write(self, run: Run, pairs: Iterator[Pair], expected: int | None, sound: str | None = None) -> None:
         import numpy as np
 
+        from yolotrack.cli.signals import draining
         from yolotrack.pipeline import Progress
         from yolotrack.roles.compile import compile_video
         from yolotrack.video.draw import Annotator
@@ -133,4 +134,5 @@ class _Compile:
 
         draw = Annotator(run.width, run.height, self._settings.output)
         blank = np.zeros((run.height, run.width, 3), np.uint8)
-        compile_video(counted(), draw, sink, decode=decode, blank=blank)
+        with draining(self._stop, self._reporter.announce_stop):
+            compile_video(counted(), draw, sink, decode=decode, blank=blank)

@@ -105,7 +105,7 @@ def _publish(
         )
         if wait:
             role.wait_tracked(
-                broker, ended, on_frame=lambda count: reporter(Progress(run, ended.frame_count, count, 0, 0))
+                broker, ended, stop=stop, on_frame=lambda count: reporter(Progress(run, ended.frame_count, count, 0, 0))
             )
     return ended, run
 

@@ -32,13 +32,14 @@ def view(
     from threading import Event
 
     from yolotrack.broker.rabbitmq import open_broker
-    from yolotrack.cli.signals import draining
+    from yolotrack.cli.signals import draining, leaving
 
     settings = common.settings_from(config, None, log_level, broker=options.given(url=broker, namespace=namespace))
     stop = Event()
-    with draining(stop), ExitStack() as stack:
+    with leaving(), ExitStack() as stack:
         if headless or as_json:
             opened = stack.enter_context(closing(open_broker(settings.broker)))
+            stack.enter_context(draining(stop))
             _print_moments(opened, stream, once=once, as_json=as_json, stop=stop)
         else:
             _show(stack, settings, stream, once=once, stop=stop)
@@ -73,6 +74,7 @@ def _line(moment: Moment) -> str:
 
 def _show(stack: ExitStack, settings: Settings, stream: str, *, once: bool, stop: Event) -> None:
     from yolotrack.broker.rabbitmq import open_broker
+    from yolotrack.cli.signals import draining
     from yolotrack.roles.view import newest_pictures
     from yolotrack.video.draw import Annotator
     from yolotrack.video.jpeg import decode
@@ -80,6 +82,7 @@ def _show(stack: ExitStack, settings: Settings, stream: str, *, once: bool, stop
 
     window = stack.enter_context(closing(Window(stop)))
     broker = stack.enter_context(closing(open_broker(settings.broker)))
+    stack.enter_context(draining(stop))
     pictures = newest_pictures(
         broker, stream, decode, lambda width, height: Annotator(width, height, settings.output), once=once, stop=stop
     )

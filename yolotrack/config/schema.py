@@ -93,7 +93,9 @@ class BrokerSettings(Section):
     namespace: str = Field(
         "yolotrack", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="prefix of every queue"
     )
-    shards: Positive = Field(1, description="how many workers may track at once, each its share of the streams")
+    shards: Positive = Field(
+        1, description="parts that the streams are split into, each tracked by one worker at a time"
+    )
     max_frames: Positive = Field(64, description="frames waiting for a detector before an archive's publisher waits")
     live_frames: Positive = Field(2, description="frames waiting for a detector before a live publisher skips it")
     video_log_mb: Positive = Field(2000, description="megabytes of pictures kept per stream, the newest")

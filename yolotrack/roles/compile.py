@@ -9,7 +9,7 @@ from threading import Event
 from typing import TypeAlias
 
 from yolotrack.broker.base import LogReader
-from yolotrack.errors import BadPicture, BrokerClosed, Stalled
+from yolotrack.errors import BadPicture, BrokerClosed, LogCut, Stalled
 from yolotrack.model import Frame, FrameTracks, Pixels, RunEnded
 from yolotrack.video.base import Draw, Sink, Source
 
@@ -30,7 +30,7 @@ def outcomes(
     """The outcome of every frame of a run, once, in index order, until the run ends or `stop` is set.
 
     Raises `BrokerClosed` when the log ends before the run does, `Stalled` when nothing of the run comes for
-    `patience` seconds. Closes the reader.
+    `patience` seconds, `LogCut` when the log no longer holds all of it. Closes the reader.
     """
     expected = 0
     heard = time.monotonic()
@@ -39,8 +39,10 @@ def outcomes(
             if stop.is_set():
                 return
             if isinstance(message, RunEnded) and message.run_id == run_id:
+                _require(message.frame_count <= expected, expected, message.stream)
                 return
-            if isinstance(message, FrameTracks) and message.run_id == run_id and message.index == expected:
+            if isinstance(message, FrameTracks) and message.run_id == run_id and message.index >= expected:
+                _require(message.index == expected, expected, message.stream)
                 yield message  # an index below was published again after a takeover
                 expected += 1
                 heard = time.monotonic()
@@ -49,6 +51,13 @@ def outcomes(
             elif patience is not None and time.monotonic() - heard > patience:
                 raise Stalled(f"nothing new for {patience:.0f} s, and the run has not ended: {expected} frames came")
     raise BrokerClosed("the tracks log was closed before the run ended")
+
+
+def _require(whole: bool, expected: int, stream: str) -> None:
+    if not whole:
+        raise LogCut(
+            f"the tracks log of {stream} no longer holds frame {expected}: compile from file and database with --source"
+        )
 
 
 def merge(

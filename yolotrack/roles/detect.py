@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,6 +19,8 @@ from yolotrack.vision.base import Detector
 
 if TYPE_CHECKING:
     import supervision as sv
+
+log = logging.getLogger("yolotrack.detect")
 
 ShardOf: TypeAlias = Callable[[str], str]
 """The topic of the shard that owns a stream."""
@@ -136,6 +139,7 @@ class DetectRole:
         try:
             detections = result.result()
         except (ModelError, BadPicture) as error:
+            log.warning("failed stream=%s frame=%d reason=%r", frame.stream, frame.index, str(error))
             return FrameLost(*where, Outcome.FAILED, str(error))
         return FrameDetections(*where, detections, self._model, self._digest, frame.motion)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import closing
 from threading import Event
 
-from yolotrack.broker.base import SharedBroker
+from yolotrack.broker.base import RUNS, SharedBroker
 from yolotrack.errors import StoreError
-from yolotrack.model import RunEnded, RunRecord, RunStatus
+from yolotrack.model import RunEnded, RunRecord, RunStarted, RunStatus
 from yolotrack.store.base import Store
 
 log = logging.getLogger("yolotrack.orphans")
@@ -22,32 +23,58 @@ def end_orphans(
 ) -> None:
     """Publish the end of every run that nobody has fed for `patience` seconds, until `stop` is set.
 
-    Any number of workers may do so: the owner of the run takes the first end that it gets.
+    Any number of workers may do so: the owner of the run takes the first end that it gets. Only runs in this
+    broker's log of runs are looked at: others in the same database have publishers elsewhere, or are `run`s.
     """
-    unfed_since: dict[str, float] = {}
-    while not stop.wait(LOOK_SECONDS):
+    orphans = _Orphans(broker, store, shard_of, patience)
+    next_look = time.monotonic() + LOOK_SECONDS
+    with closing(broker.read(RUNS, "start")) as entries:
+        for entry in entries:
+            if isinstance(entry, RunStarted):
+                orphans.newest[entry.run.stream] = entry.run.run_id
+                orphans.published.add(entry.run.run_id)
+            if stop.is_set():
+                return
+            if entry is None and time.monotonic() >= next_look:
+                orphans.look()
+                next_look = time.monotonic() + LOOK_SECONDS
+
+
+class _Orphans:
+    def __init__(self, broker: SharedBroker, store: Store, shard_of: Callable[[str], str], patience: float) -> None:
+        self.newest: dict[str, str] = {}
+        """The run of each stream that was published last, by the log's order and nobody's clock."""
+        self.published: set[str] = set()
+        self._broker = broker
+        self._store = store
+        self._shard_of = shard_of
+        self._patience = patience
+        self._unfed_since: dict[str, float] = {}
+        self._ended: set[str] = set()
+
+    def look(self) -> None:
         try:
-            running = [record for record in store.runs() if record.status is RunStatus.RUNNING]
+            running = list(self._store.runs(RunStatus.RUNNING))
         except StoreError as error:
             log.warning("cannot look for orphans now: %s", error)
-            continue
-        unfed = {record.run.run_id: record for record in running if not _is_fed(broker, record, running)}
-        unfed_since = {run_id: unfed_since.get(run_id, time.monotonic()) for run_id in unfed}
-        for run_id, since in list(unfed_since.items()):
-            if time.monotonic() - since >= patience:
-                _end(broker, shard_of, unfed[run_id])
-                del unfed_since[run_id]
+            return
+        unfed = {record.run.run_id: record for record in running if self._is_unfed(record)}
+        now = time.monotonic()
+        self._unfed_since = {run_id: self._unfed_since.get(run_id, now) for run_id in unfed}
+        for run_id, since in self._unfed_since.items():
+            if now - since >= self._patience:
+                self._end(unfed[run_id])
 
+    def _is_unfed(self, record: RunRecord) -> bool:
+        """A stream has one publisher at a time, so only the newest of its runs may be fed."""
+        run = record.run
+        if run.run_id not in self.published or run.run_id in self._ended:
+            return False
+        return run.run_id != self.newest[run.stream] or not self._broker.is_fed(run.stream)
 
-def _is_fed(broker: SharedBroker, record: RunRecord, running: Iterable[RunRecord]) -> bool:
-    """A stream has one publisher at a time, so the newest of its runs is the one that may be fed."""
-    run = record.run
-    newest = max((r.run for r in running if r.run.stream == run.stream), key=lambda r: (r.started_at, r.run_id))
-    return run.run_id == newest.run_id and broker.is_fed(run.stream)
-
-
-def _end(broker: SharedBroker, shard_of: Callable[[str], str], record: RunRecord) -> None:
-    run = record.run
-    count = broker.frames_published(run.run_id, run.stream, run.started_at)
-    log.warning("publisher gone stream=%s run=%s frames=%d", run.stream, run.run_id, count)
-    broker.publish(shard_of(run.stream), RunEnded(run.run_id, run.stream, count, RunStatus.INTERRUPTED))
+    def _end(self, record: RunRecord) -> None:
+        run = record.run
+        count = self._broker.frames_published(run.run_id, run.stream, run.started_at)
+        log.warning("publisher gone stream=%s run=%s frames=%d", run.stream, run.run_id, count)
+        self._broker.publish(self._shard_of(run.stream), RunEnded(run.run_id, run.stream, count, RunStatus.INTERRUPTED))
+        self._ended.add(run.run_id)

@@ -83,14 +83,14 @@ def _publish_frame(broker: Broker, shard: str, frame: Frame, mode: Mode, stop: E
 
 def _publish_live(broker: Broker, shard: str, frame: Frame) -> None:
     detect = broker.has_room()
-    broker.publish_frame(frame, detect=detect)
-    if not detect:
+    if not detect:  # its outcome first: should we die in between, nobody waits for it
         where = (frame.run_id, frame.stream, frame.index, frame.media_time, frame.captured_at)
         broker.publish(shard, FrameLost(*where, Outcome.DROPPED, "the pipeline was behind"))
+    broker.publish_frame(frame, detect=detect)
 
 
-def wait_tracked(broker: Broker, ended: RunEnded, *, on_frame: Callable[[int], None]) -> None:
-    """Return when every frame of a run has its outcome; `on_frame` is told how many have so far."""
+def wait_tracked(broker: Broker, ended: RunEnded, *, stop: Event, on_frame: Callable[[int], None]) -> None:
+    """Return when every frame of a run has its outcome, or `stop` is set; `on_frame` is told how many have so far."""
     reader = broker.read(tracks_log(ended.stream), "start")
-    for count, _ in enumerate(outcomes(reader, ended.run_id, stop=Event()), start=1):
+    for count, _ in enumerate(outcomes(reader, ended.run_id, stop=stop), start=1):
         on_frame(count)

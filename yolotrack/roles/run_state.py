@@ -1,4 +1,4 @@
-"""One run in the hands of its owner: puts frames back in order and tracks them. Knows no broker and no store."""
+"""One run in the hands of its owner: puts frames back in order and tracks them. Calls no broker and no store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from yolotrack import wire
 from yolotrack.broker.base import Delivery
+from yolotrack.errors import TrackerError
 from yolotrack.model import FrameDetections, FrameLost, FrameTracks, Outcome, RunEnded
 from yolotrack.store.base import Batch, Checkpoint, Claim
 from yolotrack.vision.base import Tracker
@@ -60,7 +61,7 @@ class RunState:
     @property
     def finished(self) -> bool:
         """Every frame has its outcome."""
-        return self.end is not None and self.next_index >= self.end.frame_count
+        return self.end is not None and self.next_index >= self.published
 
     def knows(self, index: int) -> bool:
         """Whether that frame came already."""
@@ -138,5 +139,9 @@ def _track(tracker: Tracker, message: FrameDetections | FrameLost) -> FrameTrack
     where = (message.run_id, message.stream, message.index, message.media_time, message.captured_at)
     if isinstance(message, FrameLost):
         return FrameTracks(*where, message.outcome, sv.Detections.empty(), message.reason)
-    tracks = tracker.update(message.detections, message.media_time, message.motion)
+    try:
+        tracks = tracker.update(message.detections, message.media_time, message.motion)
+    except TrackerError as error:  # it would be the same for every worker, so it is the frame's outcome
+        log.error("not tracked stream=%s frame=%d reason=%r", message.stream, message.index, str(error))
+        return FrameTracks(*where, Outcome.FAILED, sv.Detections.empty(), str(error))
     return FrameTracks(*where, Outcome.TRACKED, tracks)

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TypeAlias
 
@@ -74,8 +74,9 @@ class TrackRole:
             for delivery in subscription:
                 if delivery is not None:
                     self._receive(delivery)
+                else:
+                    self._bury_strays()
                 self._commit_due(idle=delivery is None)
-                self._bury_strays()
                 if stop.is_set():
                     break
             self._commit_due(idle=True)
@@ -177,7 +178,10 @@ class TrackRole:
 
     @staticmethod
     def _receive_end(state: RunState, delivery: Delivery, message: RunEnded) -> None:
-        state.end = state.end or message
+        if state.end is not None:
+            delivery.ack()  # a repeat, or a second opinion
+            return
+        state.end = message
         state.published = max(state.published, message.frame_count)
         state.unanswered.append(delivery)
 
@@ -201,9 +205,11 @@ class TrackRole:
 
     def _end(self, state: RunState) -> None:
         assert state.end is not None  # noqa: S101  # `finished` says so
-        self._store.end_run(state.claim, state.end.status, state.end.frame_count)
+        # a publisher that died may have got one frame further than the end tells that was published for it
+        end = replace(state.end, frame_count=state.published)
+        self._store.end_run(state.claim, end.status, end.frame_count)
         del self._runs[state.claim.run_id]
-        self._publish_end(state.end)
+        self._publish_end(end)
 
     def _publish_end(self, end: RunEnded) -> None:
         self._broker.publish(tracks_log(end.stream), end)

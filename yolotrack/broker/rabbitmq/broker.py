@@ -27,7 +27,18 @@ from yolotrack.broker.rabbitmq.link import Link
 from yolotrack.broker.rabbitmq.publisher import Parcel, Publisher
 from yolotrack.broker.rabbitmq.topology import Route, Topology
 from yolotrack.errors import BrokerClosed, WireError
-from yolotrack.model import Barrier, Frame, FrameLost, Message, ModelPinned, Outcome, RunEnded, RunStarted, new_barrier, utc_now
+from yolotrack.model import (
+    Barrier,
+    Frame,
+    FrameLost,
+    Message,
+    ModelPinned,
+    Outcome,
+    RunEnded,
+    RunStarted,
+    new_barrier,
+    utc_now,
+)
 
 LOG_PREFETCH = 64
 NEWEST = 16
@@ -242,7 +253,7 @@ class RabbitBroker:
             self._room -= 1
             return True
         deadline = time.monotonic() + seconds
-        while (room := self._topology.max_frames - self._waiting(seconds)) <= 0:
+        while (room := self._topology.max_frames - self._waiting()) <= 0:
             if time.monotonic() >= deadline:
                 return False
             self._closed.wait(ROOM_SECONDS)

@@ -188,9 +188,10 @@ def refusal(reason: Exception) -> BrokerError | None:
 def _parameters(url: str, purpose: str) -> pika.URLParameters:
     try:
         parameters = pika.URLParameters(url)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError):
         raise BrokerError(
-            f"{mask_url(url)} is no broker URL ({error}); it looks like amqp://user:pass@host:5672/"
+            f"{mask_url(url)} is no broker URL; it looks like amqp://user:pass@host:5672/"
+            " (in a password, / # ? are %2F %23 %3F)"
         ) from None
     parameters.heartbeat = HEARTBEAT if "heartbeat=" not in url else parameters.heartbeat
     parameters.blocked_connection_timeout = BLOCKED_SECONDS

@@ -14,11 +14,13 @@ import pika
 from pika.channel import Channel
 from pika.connection import Connection
 
-from yolotrack.broker.rabbitmq.link import Link, refusal
+from yolotrack.broker.rabbitmq.link import Link, log, refusal
 from yolotrack.errors import BrokerClosed, BrokerError
 
 RETRY_SECONDS = 0.05
 """Pause before a message goes again that a full queue refused."""
+REOPEN_SECONDS = 0.5
+"""Pause after the broker closed the channel: after a restart, a queue may be away for seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,8 +112,9 @@ class Publisher:
 
     def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
         if channel.connection.is_open and channel is self._channel:
+            log.warning("cannot publish, trying again error=%s", reason)
             self.lost(refusal(reason))
-            self._link.later(RETRY_SECONDS, lambda: self._reopen(channel.connection))
+            self._link.later(REOPEN_SECONDS, lambda: self._reopen(channel.connection))
 
     def _reopen(self, connection: Connection) -> None:
         if connection.is_open and self._channel is None:
