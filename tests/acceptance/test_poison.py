@@ -181,7 +181,7 @@ def _assert_few_died(cluster: Cluster) -> None:
 def _without_poison(cluster: Cluster, video: SceneVideo) -> dict[str, Any]:
     """What becomes of the same frames when the bad ones are reported lost, and the others detected at once."""
     run = make_run("clean")
-    messages = [_found(run, video, index) for index in range(FRAMES)]
+    messages = _all_found(run, video, FRAMES)
     for index, reason in REASONS.items():
         messages[index] = FrameLost(
             run.run_id, run.stream, index, float(index / RATE), utc_now(), Outcome.FAILED, reason
@@ -199,12 +199,6 @@ def _tracks_only(found: dict[str, Any]) -> dict[str, Any]:
 LONG = PREFETCH + 120
 """Frames of a run whose gap the prefetch cannot hold."""
 GAP = range(30, 33)
-
-
-def _found(run: Run, video: SceneVideo, index: int) -> FrameDetections:
-    detections = video.detections()[index % video.frames]
-    place = (run.run_id, run.stream, index, float(index / RATE), utc_now())
-    return FrameDetections(*place, detections, "scripted", DIGEST)
 
 
 def _all_found(run: Run, video: SceneVideo, count: int) -> list[Message]:

@@ -320,7 +320,7 @@ def test_frames_published_counts_those_of_the_run(broker: RabbitBroker) -> None:
 
 
 def is_back(consumer: Consumer) -> bool:
-    return consumer.life == 1 and consumer._consuming
+    return consumer.session > 1 and consumer._consuming
 
 
 @pytest.mark.parametrize("topic", [FRAMES, SHARD])

@@ -276,3 +276,26 @@ def test_reading_from_now_gets_frames_as_they_are_tracked(broker: MemoryBroker, 
     send(broker, messages_of(run, 20))
     assert read_until(log, lambda number: number == 19) == list(range(20))
     tracking.end()
+
+
+def test_frames_that_come_before_their_run_wait_for_it(broker: MemoryBroker, store_at: OpenStore) -> None:
+    """What a crashed owner leaves comes again in any order."""
+    run = make_run()
+    messages = standard(run)
+    store = store_at("mixed")
+    track_all(broker, store, [*messages[20:], *messages[:20]])
+    assert dump(store, run) == reference(store_at, run, messages)
+    assert not broker.dead_letters
+
+
+def test_many_runs_that_wait_leave_room_for_what_they_wait_for(broker: MemoryBroker, store_at: OpenStore) -> None:
+    """Together they hold more than the prefetch; none alone holds much."""
+    runs = [make_run(f"cam-{number}") for number in range(9)]
+    orders = [standard(run) for run in runs]
+    late = [order.pop(1) for order in orders]
+    store = store_at("many")
+    together = [message for order in orders for message in order]
+    assert len(together) > track.PREFETCH
+    track_all(broker, store, [*together, *late])
+    for run in runs:
+        assert dump(store, run) == reference(store_at, run, standard(run))
