@@ -115,9 +115,10 @@ def refusal(module: Module, target: str) -> str | None:
     owners = ONLY_IN.get(top)
     if owners and not module.within(*owners):
         return f"{top} belongs to {', '.join(owners)}"
-    if module.within("yolotrack.roles", "yolotrack.pipeline", "yolotrack.worker") and top in {*HEAVY, "typer", "rich"} - {"supervision"}:
+    outside = {*HEAVY, "typer", "rich"} - {"supervision"}
+    if module.within("yolotrack.roles", "yolotrack.pipeline", "yolotrack.worker") and top in outside:
         return "roles and the pipeline know contracts, not libraries"
-    if module.is_contract and top in {*HEAVY, "typer", "rich"} - {"supervision"}:
+    if module.is_contract and top in outside:
         return "contracts know no library of their adapters"
     if module.name in {"yolotrack.model", "yolotrack.errors"} and top not in {
         *sys.stdlib_module_names,
