@@ -142,7 +142,7 @@ class Consumer:
     # what follows runs in the link's thread
 
     def start(self, connection: Connection) -> None:
-        if not self._closed.is_set():
+        if connection.is_open and not self._closed.is_set():
             connection.channel(on_open_callback=self._on_channel)
 
     def lost(self, error: BrokerError | None) -> None:

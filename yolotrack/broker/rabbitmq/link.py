@@ -23,6 +23,7 @@ FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
 HEARTBEAT = 10
 BLOCKED_SECONDS = 300
+CLOSE_SECONDS = 3.0
 
 
 class Part(Protocol):
@@ -163,9 +164,12 @@ class Link:
 
     def _close_connection(self) -> None:
         connection = self._connection
-        if connection is not None and connection.is_open:
-            connection.close()
-        elif connection is not None:
+        if connection is None:
+            return
+        try:
+            connection.close()  # gives up one that is still opening, its socket with it
+            connection.ioloop.call_later(CLOSE_SECONDS, connection.ioloop.stop)
+        except AMQPError:  # closing or closed already
             connection.ioloop.stop()
 
     def _fail(self, error: BrokerError) -> None:
