@@ -77,7 +77,7 @@ def test_a_second_interrupt_leaves_at_once(long_video: Path, tmp_path: Path) -> 
 
 def test_an_interrupt_before_the_first_frame_leaves_nothing(disc_video: Path, tmp_path: Path) -> None:
     (tmp_path / "stuck.py").write_text(
-        "import pathlib, threading\ndef make():\n    pathlib.Path('opening').touch()\n    threading.Event().wait()\n"
+        "import pathlib, threading\ndef make():\n    pathlib.Path('opening').touch()\n    while not threading.Event().wait(0.1): pass\n"
     )
     command = ["run", disc_video, "--model", "stuck:make", "-o", "out.mp4", *DB]
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -148,8 +148,17 @@ class RabbitNode:
     def close(self) -> None:
         """Kill it and its port mapper, and delete its data."""
         self.kill()
-        subprocess.run(["epmd", "-kill"], env=self._environment, capture_output=True, check=False)
+        self._kill_port_mapper()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _kill_port_mapper(self) -> None:
+        """It refuses while it still believes that the node lives."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            done = subprocess.run(["epmd", "-kill"], env=self._environment, capture_output=True, text=True, check=False)
+            if "Killed" in done.stdout or "Cannot connect" in done.stdout + done.stderr:
+                return
+            time.sleep(0.1)
 
 
 @contextmanager
