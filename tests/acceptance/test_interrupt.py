@@ -22,6 +22,14 @@ from tests.support.videos import number_of, write_video
 from yolotrack.model import RunStatus
 
 DB = ["--db", "sqlite:///t.db"]
+STUCK = """
+import pathlib, threading
+
+def make():
+    pathlib.Path("opening").touch()
+    while not threading.Event().wait(0.1):  # without an end, Python may sleep over a signal
+        pass
+"""
 
 
 @pytest.fixture
@@ -76,9 +84,7 @@ def test_a_second_interrupt_leaves_at_once(long_video: Path, tmp_path: Path) -> 
 
 
 def test_an_interrupt_before_the_first_frame_leaves_nothing(disc_video: Path, tmp_path: Path) -> None:
-    (tmp_path / "stuck.py").write_text(
-        "import pathlib, threading\ndef make():\n    pathlib.Path('opening').touch()\n    while not threading.Event().wait(0.1): pass\n"
-    )
+    (tmp_path / "stuck.py").write_text(STUCK)
     command = ["run", disc_video, "--model", "stuck:make", "-o", "out.mp4", *DB]
     for number in (signal.SIGINT, signal.SIGTERM):
         with Running(*command, folder=tmp_path) as running:
