@@ -146,7 +146,9 @@ def stop_and_start(node: RabbitNode) -> None:
 
 
 def kill_and_start(node: RabbitNode) -> None:
-    # RabbitMQ forgets what was declared in its last seconds: a stream that young never comes back from a kill
+    # RabbitMQ 3.10 forgets what was declared in its last seconds, and says nothing of when it no longer will:
+    # a stream that young never comes back from a kill
+    time.sleep(8)
     node.control("eval", "mnesia:sync_log().")
     node.kill()
     node.start()
