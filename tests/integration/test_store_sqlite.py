@@ -276,7 +276,7 @@ def test_a_writer_waits_for_another(path: Path) -> None:
         claim = claimed(store, run)
         with other_writer(path) as other:
             commit = Background(lambda: store.commit(claim, batch_of([tracked(run, 0)])))
-            wait_until(store._writing_lock.locked, "the commit to begin")
+            wait_until(store._database._writing.locked, "the commit to begin")
             assert list(store.observations(run.run_id)) == [], "readers do not wait"
             assert commit.running
             other.execute("ROLLBACK")
@@ -332,7 +332,7 @@ with store._writing() as connection:
         assert process.stdout is not None
         assert process.stdout.readline() == "inside\n"
         commit = Background(lambda: store.commit(claim, batch_of([tracked(run, 0)])))
-        wait_until(store._writing_lock.locked, "the commit to begin")
+        wait_until(store._database._writing.locked, "the commit to begin")
         assert commit.running
         process.kill()
         commit.result()

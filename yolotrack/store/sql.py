@@ -1,47 +1,26 @@
-"""The store on SQLAlchemy Core. SQLite today; what is peculiar to it is in `sqlite.py`."""
+"""The store on SQLAlchemy Core, and the factory of stores."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Row, Select, case, delete, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, case, delete, insert, select, update
 
 from yolotrack.errors import Fenced, NotFound, StoreError
-from yolotrack.model import FrameTracks, Observation, Run, RunRecord, RunStatus, TrackSummary, utc_now
+from yolotrack.model import Run, RunStatus, utc_now
 from yolotrack.store import sqlite
 from yolotrack.store.base import Batch, Checkpoint, Claim
-from yolotrack.store.migrations import UnfitSchema, migrate, require_current
-from yolotrack.store.queries import (
-    class_names,
-    run_number,
-    select_listed,
-    select_newest_named,
-    select_observations,
-    select_outcomes,
-    select_records,
-)
-from yolotrack.store.rows import (
-    BatchRows,
-    batch_rows,
-    frame_outcomes,
-    observation,
-    run_record,
-    run_row,
-    track_summaries,
-)
+from yolotrack.store.database import Database, explained
+from yolotrack.store.migrations import migrate, require_current
+from yolotrack.store.queries import run_number, select_records
+from yolotrack.store.reading import Reader, no_run
+from yolotrack.store.rows import BatchRows, batch_rows, run_record, run_row
 from yolotrack.store.schema import checkpoints, classes, failures, frames, observations, runs, spilled, tracks
 
 if TYPE_CHECKING:
     from yolotrack.config import DatabaseSettings
-
-_ROWS_AT_ONCE = 1000
-_NAMED_RUNS = 5
 
 
 def open_store(settings: DatabaseSettings, *, read_only: bool = False) -> SQLStore:
@@ -49,16 +28,7 @@ def open_store(settings: DatabaseSettings, *, read_only: bool = False) -> SQLSto
 
     `read_only` changes nothing, creates no file, and refuses calls that write. Raises `StoreError`.
     """
-    path = sqlite.sqlite_path(settings.url)
-    if path.is_dir():
-        raise StoreError(f"cannot use {path}: it is a folder: name a file with --db")
-    if read_only and not path.exists():
-        raise StoreError(f"no database at {path}: `yolotrack run` makes one, or name another with --db")
-    store = SQLStore(
-        path,
-        reader=sqlite.reading_engine(path),
-        writer=None if read_only else sqlite.writing_engine(path),
-    )
+    store = SQLStore(sqlite.open_database(settings.url, read_only=read_only))
     try:
         store.prepare()
     except BaseException:
@@ -67,22 +37,18 @@ def open_store(settings: DatabaseSettings, *, read_only: bool = False) -> SQLSto
     return store
 
 
-class SQLStore:
-    """`Store` over two engines: one connection that writes, under locks, and as many that read as are asked for."""
+class SQLStore(Reader):
+    """`Store` over one `Database`: transactions that write, each alone where it must be, and questions beside them."""
 
-    def __init__(self, path: Path, *, reader: Engine, writer: Engine | None) -> None:
+    def __init__(self, database: Database) -> None:
         """`open_store` makes these."""
-        self._path = path
-        self._reader = reader
-        self._writer = writer
-        self._writing_lock = threading.Lock()
-        self._lock_file = sqlite.lock_file(path)
-        self._insert_observations = str(insert(observations).compile(reader))
+        super().__init__(database)
+        self._insert_observations = str(insert(observations).compile(database.reader))
 
     def prepare(self) -> None:
         """Bring the schema up to date; without a writer, refuse one that is not."""
-        if self._writer is None:
-            with self._explained(), self._reader.connect() as connection:
+        if self._database.writer is None:
+            with explained(self._database), self._database.reader.connect() as connection:
                 return require_current(connection)
         with self._alone() as engine:
             migrate(engine)
@@ -124,9 +90,7 @@ class SQLStore:
                 tracker_state=checkpoint.tracker_state,
             )
             rows = batch_rows(number, batch.frames)
-            _insert(connection, rows)
-            if rows.observations:  # past Core, which takes longer over each row than SQLite does
-                connection.exec_driver_sql(self._insert_observations, rows.observations)
+            self._insert(connection, rows)
             connection.execute(update(runs).where(runs.c.id == number).values(_ledger(batch, rows)))
             connection.execute(delete(spilled).where(spilled.c.run == number, spilled.c.frame < checkpoint.next_index))
 
@@ -140,7 +104,7 @@ class SQLStore:
             _fence(connection, number, claim, epoch=claim.epoch)
             rows = [{"run": number, "frame": frame, "body": body} for frame, body in waiting.items()]
             if rows:
-                connection.execute(upsert(spilled).on_conflict_do_nothing(), rows)
+                connection.execute(self._database.upsert(spilled).on_conflict_do_nothing(), rows)
 
     def end_run(self, claim: Claim, status: RunStatus, frame_count: int) -> None:
         """Set status, end time and `published = frame_count`, and drop what is spilled. `Fenced` as in `commit`."""
@@ -151,89 +115,28 @@ class SQLStore:
             connection.execute(update(runs).where(runs.c.id == number).values(ending))
             connection.execute(delete(spilled).where(spilled.c.run == number))
 
-    def runs(self, status: RunStatus | None = None) -> Iterator[RunRecord]:
-        """Every run, or every one of that status, oldest first."""
-        return map(run_record, self._stream(select_listed(status)))
-
-    def find_run(self, name: str, *, stream: str | None = None) -> RunRecord:
-        """By id, unique prefix of an id, or "latest"; of one stream alone if one is named.
-
-        `NotFound` names what there is.
-        """
-        with self._reading() as connection:
-            found = connection.execute(select_newest_named(name, stream)).all()
-            if not found:
-                raise NotFound(self._no_run(connection, name))
-            if len(found) == 2 and name not in ("latest", found[0].run_id):
-                both = f"{found[1].run_id} and {found[0].run_id} do"
-                raise NotFound(f"more than one run begins with {name!r}: {both}")
-            return run_record(connection.execute(select_records().where(runs.c.id == found[0].id)).one())
-
-    def observations(
-        self, run_id: str, *, track_ids: tuple[int, ...] = (), frames: tuple[int, int] | None = None
-    ) -> Iterator[Observation]:
-        """Rows ordered by frame, then track, in flat memory; `frames` is a half-open range of indexes."""
-        run = self._run(run_id)
-        return self._observations(run, select_observations(run.id, track_ids, frames))
-
-    def outcomes(self, run_id: str, frames: tuple[int, int] | None = None) -> Iterator[FrameTracks]:
-        """Every frame that has an outcome, in order, with its tracks as they were committed, ordered by id."""
-        run = self._run(run_id)
-        return self._outcomes(run, select_outcomes(run.id, frames))
-
-    def tracks(self, run_id: str) -> Iterator[TrackSummary]:
-        """One summary a track, ordered by id."""
-        return self._tracks(self._run(run_id))
-
     def close(self) -> None:
         """Give everything back; idempotent. Rows being read stay readable until their iterator is done."""
-        with self._writing_lock:
-            self._reader.dispose()
-            if self._writer is not None:
-                self._writer.dispose()
-
-    def _observations(self, run: Row[Any], query: Select[Any]) -> Iterator[Observation]:
-        with self._reading() as connection:
-            names = class_names(connection, run.id)
-            for row in connection.execute(query):
-                yield observation(row, run.run_id, run.stream, names)
-
-    def _outcomes(self, run: Row[Any], query: Select[Any]) -> Iterator[FrameTracks]:
-        with self._reading() as connection:
-            names = class_names(connection, run.id)
-            yield from frame_outcomes(connection.execute(query), run.run_id, run.stream, names)
-
-    def _tracks(self, run: Row[Any]) -> Iterator[TrackSummary]:
-        query = select(tracks).where(tracks.c.run == run.id).order_by(tracks.c.track, tracks.c.class_id)
-        with self._reading() as connection:
-            names = class_names(connection, run.id)
-            yield from track_summaries(connection.execute(query), run.run_id, names)
-
-    def _stream(self, query: Select[Any]) -> Iterator[Row[Any]]:
-        with self._reading() as connection:
-            yield from connection.execute(query)
-
-    def _run(self, run_id: str) -> Row[Any]:
-        with self._reading() as connection:
-            query: Select[Any] = select(runs).where(runs.c.run_id == run_id)
-            found = connection.execute(query).first()
-            if found is None:
-                raise NotFound(self._no_run(connection, run_id))
-            return found
+        self._database.close()
 
     def _require_run(self, connection: Connection, run_id: str) -> int:
         number = run_number(connection, run_id)
         if number is None:
-            raise NotFound(self._no_run(connection, run_id))
+            raise NotFound(no_run(connection, self._database.name, run_id))
         return number
 
-    def _no_run(self, connection: Connection, name: str) -> str:
-        query = select(runs.c.run_id, runs.c.stream).order_by(runs.c.started_at.desc(), runs.c.id.desc())
-        newest = [f"{row.run_id} ({row.stream})" for row in connection.execute(query.limit(_NAMED_RUNS))]
-        if not newest:
-            return f"{self._path} holds no runs yet: `yolotrack run` makes one"
-        count = connection.scalar(select(func.count()).select_from(runs))
-        return f"no run {name!r} in {self._path}; the newest of {count}: {', '.join(newest)}"
+    def _insert(self, connection: Connection, rows: BatchRows) -> None:
+        upsert = self._database.upsert
+        for table, values in (
+            (insert(frames), rows.frames),
+            (insert(failures), rows.failures),
+            (upsert(classes).on_conflict_do_nothing(), rows.classes),
+            (_adding(upsert(tracks)), rows.tracks),
+        ):
+            if values:
+                connection.execute(table, values)
+        if rows.observations:  # past Core, which takes longer over each row than SQLite does
+            connection.exec_driver_sql(self._insert_observations, rows.observations)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -242,23 +145,12 @@ class SQLStore:
 
     @contextmanager
     def _alone(self) -> Iterator[Engine]:
-        """Writing, with every other writer kept out: threads of this store, then whoever has the file open."""
-        if self._writer is None:
-            raise StoreError(f"cannot write to {self._path}: it was opened for reading only")
-        with self._explained(), self._writing_lock, sqlite.alone(self._lock_file):
-            yield self._writer
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._explained(), self._reader.connect() as connection:
-            yield connection.execution_options(yield_per=_ROWS_AT_ONCE)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (SQLAlchemyError, UnfitSchema, OSError) as error:
-            raise StoreError(f"cannot use {self._path}: {sqlite.explain(error)}") from error
+        """Writing, with every other writer kept out that the database cannot bear."""
+        engine = self._database.writer
+        if engine is None:
+            raise StoreError(f"cannot write to {self._database.name}: it was opened for reading only")
+        with explained(self._database), self._database.alone():
+            yield engine
 
 
 def _first_checkpoint(number: int) -> dict[str, Any]:
@@ -277,19 +169,8 @@ def _spilled_bodies(connection: Connection, number: int, first: int) -> tuple[by
     return tuple(connection.scalars(waiting.order_by(spilled.c.frame)))
 
 
-def _insert(connection: Connection, rows: BatchRows) -> None:
-    for table, values in (
-        (insert(frames), rows.frames),
-        (insert(failures), rows.failures),
-        (upsert(classes).on_conflict_do_nothing(), rows.classes),
-        (_adding_to_tracks(), rows.tracks),
-    ):
-        if values:
-            connection.execute(table, values)
-
-
-def _adding_to_tracks() -> Any:
-    new = upsert(tracks)
+def _adding(new: Any) -> Any:
+    """That upsert of tracks, adding to the sums that are there."""
     return new.on_conflict_do_update(
         index_elements=[tracks.c.run, tracks.c.track, tracks.c.class_id],
         set_={

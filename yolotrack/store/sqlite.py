@@ -7,11 +7,14 @@ take no checkpoints, and neither block a writer nor wait for one.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -51,15 +54,54 @@ def sqlite_path(url: str) -> Path:
     return Path(parsed.database)
 
 
+def open_database(url: str, *, read_only: bool) -> SQLiteDatabase:
+    """The file that a URL names; made where it is missing, unless `read_only`. Raises `StoreError`."""
+    path = sqlite_path(url)
+    if path.is_dir():
+        raise StoreError(f"cannot use {path}: it is a folder: name a file with --db")
+    if read_only and not path.exists():
+        raise StoreError(f"no database at {path}: `yolotrack run` makes one, or name another with --db")
+    return SQLiteDatabase(path, reading_engine(path), None if read_only else writing_engine(path))
+
+
+class SQLiteDatabase:
+    """`Database` in one file: one connection that writes, under locks, and as many that read as are asked for."""
+
+    def __init__(self, path: Path, reader: Engine, writer: Engine | None) -> None:
+        """`open_database` makes these."""
+        self.path = path
+        self.name = str(path)
+        self.reader = reader
+        self.writer = writer
+        self._writing = threading.Lock()
+        self._lock_file = lock_file(path)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Threads of this process wait for each other, then for whoever else has the file open."""
+        with self._writing, locked(self._lock_file, BUSY_SECONDS):
+            yield
+
+    def upsert(self, table: Any) -> Any:
+        """SQLite's INSERT ... ON CONFLICT."""
+        return insert(table)
+
+    def explain(self, error: Exception) -> str:
+        """In one line, with a remedy where there is one."""
+        return explain(error)
+
+    def close(self) -> None:
+        """Waits for a transaction that is under way."""
+        with self._writing:
+            self.reader.dispose()
+            if self.writer is not None:
+                self.writer.dispose()
+
+
 def lock_file(path: Path) -> Path:
     """Beside the database itself, under whatever name it was reached."""
     real = path.resolve()
     return real.with_name(f"{real.name}-lock")
-
-
-def alone(lock: Path) -> AbstractContextManager[None]:
-    """Keep every other writer out. Raises `OSError`."""
-    return locked(lock, BUSY_SECONDS)
 
 
 def writing_engine(path: Path) -> Engine:
