@@ -215,6 +215,12 @@ class TrackSummary:
     last_time: float
     observations: int
     mean_confidence: float
+    path_length: float = 0.0
+    """Pixels that the centre of the box went, from each observation to the next."""
+    entry: tuple[float, float] = (0.0, 0.0)
+    """Centre of the first box, pixels."""
+    exit: tuple[float, float] = (0.0, 0.0)
+    """Centre of the last box."""
 
 
 @dataclass(frozen=True, slots=True)

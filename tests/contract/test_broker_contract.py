@@ -26,7 +26,6 @@ RETAINED = 64
 """Entries that its logs keep at least."""
 
 
-
 @pytest.fixture(params=["memory", "rabbitmq"])
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """A fresh broker."""
@@ -52,6 +51,7 @@ def shard(stream: str) -> str:
 def publish_frames(broker: Broker, stream: str, count: int, first: int = 0) -> None:
     for index in range(first, first + count):
         broker.publish_frame(make_frame(stream, index))
+    broker.settle()
 
 
 def publish_notes(broker: Broker, topic: str, stream: str, count: int, first: int = 0) -> None:

@@ -451,7 +451,8 @@ def test_a_url_that_is_none_is_refused() -> None:
 def test_queues_with_other_arguments_are_refused(rabbit: RabbitNode, broker: RabbitBroker, namespace: str) -> None:
     broker.publish_frame(make_frame("cam", 0))
     with closing(open_rabbit(rabbit.url, namespace, max_frames=5)) as other:
-        for call in (lambda: other.publish_frame(make_frame("cam", 1)), lambda: other.subscribe(FRAMES, 1)):
+        other.publish_frame(make_frame("cam", 1))
+        for call in (other.settle, lambda: other.subscribe(FRAMES, 1)):
             with pytest.raises(BrokerError, match="x-max-length") as caught:
                 call()
             assert "--namespace" in str(caught.value)

@@ -204,17 +204,22 @@ def test_a_memory_alarm_holds_publishers_up_and_nobody_else(
     node: RabbitNode, broker: RabbitBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    for index in range(10):
-        broker.publish_frame(make_frame("cam", index))
+    publish_frames(broker, range(10))
     taker = Taker(broker.subscribe(FRAMES, 2))
     with memory_alarm(node):
-        publishing = Background(lambda: [broker.publish_frame(make_frame("cam", index)) for index in range(10, 20)])
+        publishing = Background(lambda: publish_frames(broker, range(10, 20)))
         wait_until(lambda: "blocked" in caplog.text, "the alarm")
         assert taker.numbers(10) == list(range(10))
         assert read_numbers(broker.read(video_log("cam"), "start"), 10) == list(range(10))
         assert publishing.running
     publishing.result()
     assert taker.numbers(10) == list(range(10, 20))
+
+
+def publish_frames(broker: RabbitBroker, indexes: range) -> None:
+    for index in indexes:
+        broker.publish_frame(make_frame("cam", index))
+    broker.settle()
 
 
 @contextmanager

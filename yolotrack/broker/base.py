@@ -162,7 +162,8 @@ class LogReader(Protocol):
 
 
 class Broker(Protocol):
-    """Carries messages. Publishing returns once the broker is responsible for the message, and blocks while it is full.
+    """Carries messages. Publishing returns once the broker is responsible for the message, a few frames excepted, and
+    blocks while it is full.
 
     A blocked call ends with `BrokerClosed` when the broker closes.
     """
@@ -171,7 +172,14 @@ class Broker(Protocol):
         """To one queue, shard or log, in order; returns when the broker is responsible for all."""
 
     def publish_frame(self, frame: Frame, *, detect: bool = True) -> None:
-        """Once, to the stream's video log and, with `detect`, to the work queue."""
+        """Once, to the stream's video log and, with `detect`, to the work queue, in order.
+
+        Returns while a few frames are still on their way to the broker, so that the next may be made meanwhile;
+        `settle` waits for those.
+        """
+
+    def settle(self) -> None:
+        """Return when the broker is responsible for every frame published so far."""
 
     def has_room(self) -> bool:
         """False while as many frames wait for a detector as a live publisher lets pile up: it then skips detection."""

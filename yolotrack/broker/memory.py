@@ -208,6 +208,9 @@ class MemoryBroker:
             if detect:
                 self._enqueue(self._queue(FRAMES), frame)
 
+    def settle(self) -> None:
+        """Nothing is under way: publishing puts a frame where it belongs."""
+
     def has_room(self) -> bool:
         with self._lock:
             return len(self._queue(FRAMES).ready) < min(LIVE_BACKLOG, self._capacity)

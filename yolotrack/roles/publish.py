@@ -64,6 +64,7 @@ def publish(
         else:
             status = RunStatus.INTERRUPTED if stop.is_set() else RunStatus.COMPLETE
     finally:
+        broker.settle()  # an end that counts a frame must not come before it
         end = RunEnded(run.run_id, run.stream, index, status)
         broker.publish(shard, end)
     return end

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
 
 from yolotrack.model import FrameTracks, Observation, Run, RunRecord, RunStatus, TrackSummary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,9 @@ class Batch:
     model_digest: str = ""
     model: str = ""
     tracker: str = ""
+    detections: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    """By index, what the detector found in these frames, as bodies that mean nothing to the store; kept to track
+    them again. Empty unless the user asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,48 @@ class Claim:
     record: RunRecord
     spilled: tuple[bytes, ...] = field(default=(), repr=False)
     """What `spill` kept of frames from the checkpoint's `next_index` on, in index order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which observations of which runs, and in what order. What is left out does not select; all that is given must
+    hold. Ranges of two are half-open, None on a side leaves it open."""
+
+    run_ids: tuple[str, ...]
+    """Whole ids."""
+    track_ids: tuple[tuple[int, int], ...] = ()
+    """First and last of each range, both included; a track in any of them."""
+    classes: tuple[int | str, ...] = ()
+    """Ids or names; a class that is any of them."""
+    frames: tuple[int | None, int | None] = (None, None)
+    media_time: tuple[float | None, float | None] = (None, None)
+    """Seconds."""
+    captured_at: tuple[datetime | None, datetime | None] = (None, None)
+    min_confidence: float | None = None
+    box: tuple[float, float, float, float] | None = None
+    """x1, y1, x2, y2 in pixels: the centre of the observation lies within, edges included."""
+    order: tuple[str, ...] = ()
+    """Columns of `OBSERVATION_COLUMNS`, "-" before one that descends. Left out: by run as named, frame, track."""
+    limit: int | None = None
+
+
+OBSERVATION_COLUMNS = (
+    "x_min",
+    "y_min",
+    "x_max",
+    "y_max",
+    "class_id",
+    "confidence",
+    "tracker_id",
+    "class_name",
+    "frame",
+    "media_time",
+    "captured_at",
+    "stream",
+    "run_id",
+)
+"""Columns of `Store.select`; the first seven are those of supervision's CSVSink. Boxes and confidence are float32,
+`captured_at` a UTC timestamp in microseconds, `media_time` float64 seconds, ids int64."""
 
 
 class Store(Protocol):
@@ -100,8 +149,26 @@ class Store(Protocol):
         all the same, and empty.
         """
 
+    def select(self, selection: Selection) -> Iterator[pa.RecordBatch]:
+        """Observations in columns, `OBSERVATION_COLUMNS`, thousands a batch, in flat memory.
+
+        `NotFound` for a run that is not there, and for a class that none of the runs knows: it names the nearest.
+        """
+
     def tracks(self, run_id: str) -> Iterator[TrackSummary]:
         """One summary a track, ordered by id."""
+
+    def detections(self, run_id: str) -> Iterator[tuple[int, bytes]]:
+        """Index and body of every frame whose detections were kept, in index order."""
+
+    def prune(self, run_ids: Sequence[str]) -> None:
+        """Forget runs and everything of them, each in a transaction; a run that is not there is forgotten already."""
+
+    def vacuum(self) -> None:
+        """Give the room of what was forgotten back to the disk."""
+
+    def size(self) -> int:
+        """Bytes that the database takes on its disk."""
 
     def close(self) -> None:
         """Give everything back; idempotent."""

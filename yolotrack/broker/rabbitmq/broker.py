@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +46,8 @@ NEWEST = 16
 """Pictures that may wait for a reader from "now" before it skips to the newest."""
 WATCHDOG_SECONDS = 5.0
 """A log that says nothing for so long is opened again: after a restart a stream may be away for seconds."""
+FRAMES_UNDER_WAY = 16
+"""Frames that a publisher may be ahead of their confirms."""
 ROOM_SECONDS = 0.02
 """Between two looks at a full work queue."""
 CLOCK_SKEW_SECONDS = 600.0
@@ -217,6 +220,7 @@ class RabbitBroker:
         self._topology = topology
         self._closed = threading.Event()
         self._room = 0
+        self._under_way: deque[Parcel] = deque()
         self._out = Link(url, "publish", patience)
         self._in = Link(url, "consume", patience)
         self._publisher = Publisher(self._out)
@@ -242,7 +246,21 @@ class RabbitBroker:
             lambda channel: topology.declare_stream(channel, frame.stream),
             f"stream {frame.stream}",
         )
-        self._publisher.send([parcel])
+        self._refuse_when_closed()
+        self._under_way.append(parcel)
+        self._publisher.post([parcel])
+        self._settle(FRAMES_UNDER_WAY)
+
+    def settle(self) -> None:
+        self._settle(0)
+
+    def _settle(self, allowed: int) -> None:
+        """Wait until no more frames than that are without a confirm."""
+        while len(self._under_way) > allowed:
+            with suppress(IndexError, ValueError):  # another thread was quicker
+                oldest = self._under_way[0]
+                self._publisher.wait(oldest)
+                self._under_way.remove(oldest)
 
     def has_room(self) -> bool:
         return self._waiting() < self._topology.live_frames
@@ -306,11 +324,13 @@ class RabbitBroker:
         self._publisher.send([self._to_queue(topic, properties, raw.body)])
 
     def _waiting(self, seconds: float = ANSWER_SECONDS) -> int:
+        """Frames in the work queue, those included that are still on their way there."""
         self._refuse_when_closed()
+        under_way = sum(not parcel.confirmed.done() for parcel in tuple(self._under_way))
         waiting = self._asker.ready(self._topology.queue(FRAMES), seconds)
         if waiting is None:
             self._publisher.forget()
-        return waiting or 0
+        return (waiting or 0) + under_way
 
     def _refuse_when_closed(self) -> None:
         if self._closed.is_set():

@@ -17,8 +17,8 @@ from pika.connection import Connection
 from yolotrack.broker.rabbitmq.link import Link, log, refusal
 from yolotrack.errors import BrokerClosed, BrokerError
 
-RETRY_SECONDS = 0.05
-"""Pause before a message goes again that a full queue refused."""
+RETRY_SECONDS = (0.05, 1.0)
+"""First and longest pause before a message goes again that a full queue refused."""
 REOPEN_SECONDS = 0.5
 """Pause after the broker closed the channel: after a restart, a queue may be away for seconds."""
 
@@ -49,6 +49,7 @@ class Publisher:
         self._returned: set[int] = set()
         self._refused: dict[int, Parcel] = {}
         """By tag; they go again together, in their order."""
+        self._retry_pause = RETRY_SECONDS[0]
         self._next_tag = 1
         self._declared: set[str] = set()
         self._closed = threading.Event()
@@ -59,10 +60,25 @@ class Publisher:
 
         Blocks while the broker has no room. `BrokerClosed` after `close`; `BrokerError` when it cannot be.
         """
+        self.post(parcels)
+        for parcel in parcels:
+            self.wait(parcel)
+
+    def post(self, parcels: Sequence[Parcel]) -> None:
+        """Publish in order, without waiting; `wait` for each."""
         self._outgoing.extend(parcels)
         self._link.call(self._flush)
-        for parcel in parcels:
-            self._wait(parcel)
+
+    def wait(self, parcel: Parcel) -> None:
+        """Return when the broker has confirmed a parcel that was posted; blocks and raises as `send`."""
+        while True:
+            try:
+                return parcel.confirmed.result(timeout=0.2)
+            except FutureTimeout:
+                if self._closed.is_set():
+                    raise BrokerClosed("the broker is closed") from None
+                if self._link.failure is not None:
+                    raise self._link.failure from None
 
     def forget(self) -> None:
         """Declare everything again before it is published to: something is gone."""
@@ -72,16 +88,6 @@ class Publisher:
         """End every `send` that waits."""
         self._closed.set()
         self._link.detach(self)
-
-    def _wait(self, parcel: Parcel) -> None:
-        while True:
-            try:
-                return parcel.confirmed.result(timeout=0.2)
-            except FutureTimeout:
-                if self._closed.is_set():
-                    raise BrokerClosed("the broker is closed") from None
-                if self._link.failure is not None:
-                    raise self._link.failure from None
 
     # what follows runs in the link's thread
 
@@ -152,12 +158,14 @@ class Publisher:
             if parcel is not None and (nacked or tag in self._returned):
                 self._refuse(tag, parcel)
             elif parcel is not None:
+                self._retry_pause = RETRY_SECONDS[0]
                 parcel.confirmed.set_result(None)
 
     def _refuse(self, tag: int, parcel: Parcel) -> None:
         self._returned.discard(tag)
         if not self._refused:
-            self._link.later(RETRY_SECONDS, self._send_refused)
+            self._link.later(self._retry_pause, self._send_refused)
+            self._retry_pause = min(2 * self._retry_pause, RETRY_SECONDS[1])
         self._refused[tag] = parcel
 
     def _send_refused(self) -> None:
