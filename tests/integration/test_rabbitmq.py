@@ -292,7 +292,7 @@ def test_a_body_in_a_log_that_cannot_be_read_is_passed_over(
 def test_a_silent_log_is_opened_again_without_repeats_or_gaps(
     broker: RabbitBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yolotrack.broker.rabbitmq.broker.WATCHDOG_SECONDS", 0.05)
+    monkeypatch.setattr("yolotrack.broker.rabbitmq.reader.WATCHDOG_SECONDS", 0.05)
     reader = broker.read(tracks_log("cam"), "start")
     seen: list[int] = []
     for number in range(5):
@@ -303,17 +303,28 @@ def test_a_silent_log_is_opened_again_without_repeats_or_gaps(
     assert reader._consumer.session > 3
 
 
-def test_frames_published_counts_those_of_the_run(broker: RabbitBroker) -> None:
+def test_finishing_for_a_publisher_counts_the_frames_of_the_run(broker: RabbitBroker) -> None:
     begin = utc_now()
     other = RUN_ID[:-1] + "2"
-    assert broker.frames_published(RUN_ID, "cam", begin) == 0
+    assert broker.finish_publishing(RUN_ID, "cam", begin) == 0
     for index in range(7):
         broker.publish_frame(make_frame("cam", index, other))
     for index in range(4):
         broker.publish_frame(make_frame("cam", index), detect=index % 2 == 0)
-    assert broker.frames_published(RUN_ID, "cam", begin) == 4
-    assert broker.frames_published(other, "cam", begin - timedelta(days=400)) == 7
-    assert broker.frames_published(RUN_ID, "elsewhere", begin) == 0
+    assert broker.finish_publishing(RUN_ID, "cam", begin) == 4
+    assert broker.finish_publishing(other, "cam", begin - timedelta(days=400)) == 7
+    assert broker.finish_publishing(RUN_ID, "elsewhere", begin) == 0
+
+
+def test_frames_that_a_publisher_brought_to_the_log_alone_reach_the_work_queue(broker: RabbitBroker) -> None:
+    begin = utc_now()
+    taker = Taker(broker.subscribe(FRAMES, 100))
+    for index in range(40):
+        broker.publish_frame(make_frame("cam", index), detect=index < 39)
+    assert taker.numbers(39) == list(range(39))
+    assert broker.finish_publishing(RUN_ID, "cam", begin) == 40
+    again = taker.numbers(17)
+    assert again == list(range(23, 40))
 
 
 # Queues that somebody deletes

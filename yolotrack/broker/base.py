@@ -209,10 +209,12 @@ class SharedBroker(Broker, Protocol):
     def is_fed(self, stream: str) -> bool:
         """Whether a publisher feeds it; True when in doubt."""
 
-    def frames_published(self, run_id: str, stream: str, since: datetime) -> int:
+    def finish_publishing(self, run_id: str, stream: str, since: datetime) -> int:
         """How many frames of a run were published, once nobody feeds its stream any more.
 
-        `since` is a time before its newest frames were captured: it saves reading the whole log.
+        Those that its publisher may have died over, the last ones, come to the work queue again: it may have brought
+        them to the video log alone. `since` is a time before its newest frames were captured: it saves reading the
+        whole log.
         """
 
     def dead_letters(self) -> DeadLetters:

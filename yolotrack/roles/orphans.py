@@ -74,7 +74,7 @@ class _Orphans:
 
     def _end(self, record: RunRecord) -> None:
         run = record.run
-        count = self._broker.frames_published(run.run_id, run.stream, run.started_at)
+        count = self._broker.finish_publishing(run.run_id, run.stream, run.started_at)
         log.warning("publisher gone stream=%s run=%s frames=%d", run.stream, run.run_id, count)
         self._broker.publish(self._shard_of(run.stream), RunEnded(run.run_id, run.stream, count, RunStatus.INTERRUPTED))
         self._ended.add(run.run_id)

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import datetime
 from typing import Any
@@ -14,199 +13,23 @@ from typing import Any
 import pika
 
 from yolotrack import wire
-from yolotrack.broker.base import (
-    DEAD,
-    FRAMES,
-    QUARANTINE,
-    FramePlace,
-    Start,
-    video_log,
-)
+from yolotrack.broker.base import DEAD, FRAMES, Start, video_log
 from yolotrack.broker.rabbitmq.asker import ANSWER_SECONDS, Asker, Lease
 from yolotrack.broker.rabbitmq.consumer import Consumer, Raw
 from yolotrack.broker.rabbitmq.link import Link
 from yolotrack.broker.rabbitmq.publisher import Parcel, Publisher
+from yolotrack.broker.rabbitmq.queues import RabbitDeadLetters, RabbitSubscription
+from yolotrack.broker.rabbitmq.reader import RabbitLogReader
 from yolotrack.broker.rabbitmq.topology import Route, Topology
-from yolotrack.errors import BrokerClosed, WireError
-from yolotrack.model import (
-    Barrier,
-    Frame,
-    FrameLost,
-    Message,
-    ModelPinned,
-    Outcome,
-    RunEnded,
-    RunStarted,
-    new_barrier,
-    utc_now,
-)
+from yolotrack.errors import BrokerClosed
+from yolotrack.model import Barrier, Frame, Message, ModelPinned, RunEnded, RunStarted, new_barrier
 
-LOG_PREFETCH = 64
-NEWEST = 16
-"""Pictures that may wait for a reader from "now" before it skips to the newest."""
-WATCHDOG_SECONDS = 5.0
-"""A log that says nothing for so long is opened again: after a restart a stream may be away for seconds."""
 FRAMES_UNDER_WAY = 16
 """Frames that a publisher may be ahead of their confirms."""
 ROOM_SECONDS = 0.02
 """Between two looks at a full work queue."""
 CLOCK_SKEW_SECONDS = 600.0
 PERSISTENT = 2
-
-
-class RabbitDelivery:
-    """A message on loan from a queue."""
-
-    __slots__ = ("_broker", "_consumer", "_raw", "message")
-
-    def __init__(self, broker: RabbitBroker, consumer: Consumer, raw: Raw, message: Message) -> None:
-        self._broker = broker
-        self._consumer = consumer
-        self._raw = raw
-        self.message = message
-
-    @property
-    def redelivered(self) -> bool:
-        return self._raw.redelivered
-
-    @property
-    def session(self) -> int:
-        return self._raw.session
-
-    def ack(self) -> None:
-        self._consumer.ack(self._raw)
-
-    def reject(self) -> None:
-        self._consumer.reject(self._raw)
-
-    def dead_letter(self, reason: str) -> None:
-        self._broker.bury(DEAD, self._raw, reason)
-        self._consumer.ack(self._raw)
-
-
-class RabbitSubscription:
-    """A share of a queue; a message that cannot be read is dead-lettered here and never seen."""
-
-    def __init__(self, broker: RabbitBroker, consumer: Consumer) -> None:
-        self._broker = broker
-        self._consumer = consumer
-
-    def __iter__(self) -> Iterator[RabbitDelivery | None]:
-        for raw in self._consumer:
-            if raw is None:
-                yield None
-                continue
-            try:
-                message = wire.decode(raw.body)
-            except WireError as error:
-                self._broker.bury(DEAD, raw, str(error))
-                self._consumer.ack(raw)
-                continue
-            yield RabbitDelivery(self._broker, self._consumer, raw, message)
-
-    def close(self) -> None:
-        self._consumer.close()
-
-
-class RabbitDeadLetter:
-    """A message that was given up on."""
-
-    __slots__ = ("_broker", "_consumer", "_raw")
-
-    def __init__(self, broker: RabbitBroker, consumer: Consumer, raw: Raw) -> None:
-        self._broker = broker
-        self._consumer = consumer
-        self._raw = raw
-
-    @property
-    def place(self) -> FramePlace | None:
-        return _place(self._raw.headers)
-
-    @property
-    def reason(self) -> str:
-        return _reason(self._raw.headers)
-
-    def ack(self) -> None:
-        self._consumer.ack(self._raw)
-
-    def quarantine(self) -> None:
-        self._broker.bury(QUARANTINE, self._raw, self.reason)
-        self._consumer.ack(self._raw)
-
-
-class RabbitDeadLetters:
-    """A share of the dead-letter queue."""
-
-    def __init__(self, broker: RabbitBroker, consumer: Consumer) -> None:
-        self._broker = broker
-        self._consumer = consumer
-
-    def __iter__(self) -> Iterator[RabbitDeadLetter | None]:
-        for raw in self._consumer:
-            yield None if raw is None else RabbitDeadLetter(self._broker, self._consumer, raw)
-
-    def close(self) -> None:
-        self._consumer.close()
-
-
-class RabbitLogReader:
-    """A reader of a stream queue. What it has not taken when the connection breaks, it reads again from its place."""
-
-    def __init__(self, link: Link, topology: Topology, log: str, start: Start | datetime) -> None:
-        self._skipping = start == "now" and log.startswith("video.")
-        self._start: Any = {"start": "first", "now": "next"}.get(start, start) if isinstance(start, str) else start
-        self._position: int | None = start if isinstance(start, int) else None
-        self._life = 0
-        self._consumer = Consumer(
-            link,
-            topology.queue(log),
-            lambda channel: topology.declare(channel, log),
-            LOG_PREFETCH,
-            self._begin,
-        )
-        self._consumer.wait_attached()
-
-    def _begin(self, life: int) -> dict[str, Any]:
-        """Where to begin, for the first time or again. Offsets mean nothing in a log that took another's place."""
-        if self._life != life:
-            return {"x-stream-offset": "first"}
-        if self._position is not None:
-            return {"x-stream-offset": self._position}
-        start = self._start
-        if start == "next":
-            self._start = utc_now()  # should this be opened again before anything came: from here, and not from then
-        return {"x-stream-offset": start}
-
-    @property
-    def position(self) -> int:
-        return self._position or 0
-
-    def __iter__(self) -> Iterator[Message | None]:
-        heard = time.monotonic()
-        for raw in self._consumer:
-            if raw is None:
-                if time.monotonic() - heard > WATCHDOG_SECONDS:
-                    self._consumer.reopen()
-                    heard = time.monotonic()
-                yield None
-                continue
-            heard = time.monotonic()
-            self._consumer.ack(raw)  # a stream's ack only says: send more
-            if raw.life != self._life:
-                self._life, self._position = raw.life, None
-            offset = int(raw.headers.get("x-stream-offset", 0))
-            if self._position is not None and offset < self._position:
-                continue
-            self._position = offset + 1
-            if self._skipping and self._consumer.backlog() > NEWEST:
-                continue
-            try:
-                yield wire.decode(raw.body)
-            except WireError:
-                continue  # a log keeps what it was given; whoever wrote that is not heard
-
-    def close(self) -> None:
-        self._consumer.close()
 
 
 class RabbitBroker:
@@ -284,26 +107,35 @@ class RabbitBroker:
     def is_fed(self, stream: str) -> bool:
         return self._asker.exists(self._topology.lease(stream))
 
-    def frames_published(self, run_id: str, stream: str, since: datetime) -> int:
-        """Reads the video log from `since` up to a barrier of its own."""
+    def finish_publishing(self, run_id: str, stream: str, since: datetime) -> int:
+        last = self._last_published(run_id, stream, since)
+        self._publisher.send([self._parcel(FRAMES, frame) for frame in last])
+        return last[-1].index + 1 if last else 0
+
+    def _last_published(self, run_id: str, stream: str, since: datetime) -> list[Frame]:
+        """The last frames of a run in the video log, read from `since` up to a barrier of its own."""
         self._refuse_when_closed()
         barrier = new_barrier()
         start = datetime.fromtimestamp(since.timestamp() - CLOCK_SKEW_SECONDS, since.tzinfo)
-        count = 0
+        last: list[Frame] = []
         with closing(RabbitLogReader(self._in, self._topology, video_log(stream), start)) as reader:
             self.publish(video_log(stream), barrier)
             for message in reader:
                 if message == barrier:
-                    return count
-                if isinstance(message, Frame) and message.run_id == run_id:
-                    count = max(count, message.index + 1)
+                    return last
+                if (
+                    isinstance(message, Frame)
+                    and message.run_id == run_id
+                    and (not last or message.index > last[-1].index)
+                ):
+                    last = [*last[-FRAMES_UNDER_WAY:], message]
         raise BrokerClosed("the broker is closed")
 
     def subscribe(self, topic: str, prefetch: int) -> RabbitSubscription:
-        return RabbitSubscription(self, self._consumer(topic, prefetch))
+        return RabbitSubscription(self._bury, self._consumer(topic, prefetch))
 
     def dead_letters(self) -> RabbitDeadLetters:
-        return RabbitDeadLetters(self, self._consumer(DEAD, 1))
+        return RabbitDeadLetters(self._bury, self._consumer(DEAD, 1))
 
     def read(self, log: str, start: Start) -> RabbitLogReader:
         self._refuse_when_closed()
@@ -315,7 +147,7 @@ class RabbitBroker:
         self._out.close()
         self._in.close()
 
-    def bury(self, topic: str, raw: Raw, reason: str) -> None:
+    def _bury(self, topic: str, raw: Raw, reason: str) -> None:
         """Copy a message aside, body as it came, with its reason; returns when the broker has it."""
         headers = {key: value for key, value in raw.headers.items() if not key.startswith("x-")}
         properties = pika.BasicProperties(  # type: ignore[no-untyped-call]
@@ -373,29 +205,3 @@ def _properties(message: Message) -> pika.BasicProperties:
     return pika.BasicProperties(  # type: ignore[no-untyped-call]
         type=type(message).__name__, delivery_mode=PERSISTENT, headers=headers
     )
-
-
-def _place(headers: dict[str, Any]) -> FramePlace | None:
-    """The frame that a message was about, if its headers hold together."""
-    try:
-        lost = FrameLost(
-            str(headers["run_id"]),
-            str(headers["stream"]),
-            int(headers["index"]),
-            float(headers["media_time"]),
-            datetime.fromisoformat(headers["captured_at"]),
-            Outcome.FAILED,
-            "",
-        )
-        wire.decode(wire.encode(lost))  # the wire is strict about names, ids and numbers
-    except (KeyError, ValueError, TypeError, WireError):
-        return None
-    return FramePlace(lost.run_id, lost.stream, lost.index, lost.media_time, lost.captured_at)
-
-
-def _reason(headers: dict[str, Any]) -> str:
-    if "reason" in headers:
-        return str(headers["reason"])
-    deaths = headers.get("x-death") or [{}]
-    cause = str(deaths[0].get("reason", "unknown"))
-    return "its worker died every time" if cause == "delivery_limit" else f"given up by the broker: {cause}"
