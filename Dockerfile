@@ -9,7 +9,7 @@ RUN apt-get update \
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY yolotrack ./yolotrack
-RUN pip install --no-cache-dir -c constraints.txt .
+RUN pip install --no-cache-dir -c constraints.txt '.[postgres]'
 
 RUN useradd --create-home --uid 1000 yolotrack \
     && mkdir -p /data /output /home/yolotrack/.cache \

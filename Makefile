@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install ## render a synthetic street, track it, score the tracks, write the video
 	$(BIN)/yolotrack demo
 
-test: check ## everything that must hold before a change goes in; installs RabbitMQ on Debian where it is missing
+test: check ## everything that must hold before a change goes in; installs the servers they start on Debian where they are missing
 	@scripts/install_test_servers.sh
 	$(BIN)/python -m pytest
 
@@ -39,6 +39,7 @@ check: install ## lint, types, layers
 bench: install ## measure, side by side with the reference
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/distributed.py
+	$(BIN)/python bench/store.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache yolotrack-demo

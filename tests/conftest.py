@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.support.postgres import PostgresCluster
     from tests.support.rabbit import RabbitNode
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -54,3 +55,20 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
 
     with rabbit_node(tmp_path_factory.mktemp("rabbitmq")) as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """A PostgreSQL cluster for the whole session, which no test stops. Everybody takes a schema of their own."""
+    from tests.support.postgres import postgres_cluster
+
+    with postgres_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a new, empty database or schema, of each kind there is."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres").fresh())
+    return f"sqlite:///{tmp_path / 'tracks.db'}"

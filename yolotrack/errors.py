@@ -11,6 +11,7 @@
     ├── TrackerError        unknown tracker, bad parameter
     │   └── BadSnapshot     a tracker snapshot that is not one of ours
     ├── StoreError          the database refuses
+    │   ├── StoreAway       the database cannot be reached just now
     │   ├── Fenced          another owner took this run over
     │   └── NotFound        no such run, class or stream
     ├── BrokerError         the broker refuses
@@ -18,6 +19,7 @@
     │   ├── LogCut          a log no longer holds what is asked of it
     │   ├── BrokerClosed    the broker was closed while waiting on it
     │   └── StreamBusy      another publisher feeds this stream
+    ├── ServeError          a page cannot be served where it should be
     └── WireError           bytes that are no message of ours
 
 Adapters translate foreign errors to the most specific of these, each in one place.
@@ -73,6 +75,10 @@ class StoreError(YolotrackError):
     """The database refuses."""
 
 
+class StoreAway(StoreError):
+    """The database cannot be reached, or is too busy; it may answer when it is asked again."""
+
+
 class Fenced(StoreError):
     """Another owner took this run over; nothing of this commit was written."""
 
@@ -99,6 +105,10 @@ class LogCut(BrokerError):
 
 class StreamBusy(BrokerError):
     """Another publisher feeds this stream."""
+
+
+class ServeError(YolotrackError):
+    """A page cannot be served."""
 
 
 class WireError(YolotrackError):

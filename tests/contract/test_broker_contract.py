@@ -17,6 +17,7 @@ from tests.support.waiting import Background, wait_until
 from yolotrack.broker.base import FRAMES, Broker, Subscription, shard_topic, tracks_log, video_log
 from yolotrack.broker.memory import MemoryBroker
 from yolotrack.errors import BrokerClosed
+from yolotrack.model import utc_now
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -104,6 +105,17 @@ def test_prefetch_bounds_what_is_unanswered(broker: Broker, stream: str) -> None
     held[1].ack()
     assert taker.numbers(1, ack=False) == [3]
     assert taker.gets_nothing()
+
+
+def test_a_subscription_tells_whether_more_is_at_hand(broker: Broker, stream: str) -> None:
+    subscription = broker.subscribe(FRAMES, 2)
+    assert not subscription.ready
+    publish_frames(broker, stream, 3)
+    wait_until(lambda: subscription.ready, "a delivery at hand")
+    first, _ = Taker(subscription).take(2)
+    assert not subscription.ready, "though one waits at the broker: two have no answer"
+    first.ack()
+    wait_until(lambda: subscription.ready, "the third at hand")
 
 
 def test_what_is_acknowledged_never_comes_again(broker: Broker, stream: str) -> None:
@@ -280,6 +292,15 @@ def test_a_reader_from_now_sees_what_comes_next(broker: Broker, stream: str) -> 
     reader = broker.read(log, "now")
     publish_notes(broker, log, stream, 1, first=5)
     assert read_numbers(reader, 1) == [5]
+
+
+def test_a_reader_from_a_time_misses_nothing_since(broker: Broker, stream: str) -> None:
+    log = tracks_log(stream)
+    publish_notes(broker, log, stream, 5)
+    since = utc_now()
+    publish_notes(broker, log, stream, 5, first=5)
+    found = read_until(broker.read(log, since), lambda number: number == 9)
+    assert found[-5:] == [5, 6, 7, 8, 9]
 
 
 def test_a_reader_goes_on_where_another_stopped(broker: Broker, stream: str) -> None:

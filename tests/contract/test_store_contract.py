@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta, timezone
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import supervision as sv
 
-from tests.support.stores import BEGIN, batch_of, box_of, claimed, dump, lost, make_run, open_file, tracked
+from tests.support.stores import BEGIN, batch_of, box_of, claimed, dump, lost, make_run, tracked, wandering
 from tests.support.waiting import Background
+from yolotrack.config import DatabaseSettings
 from yolotrack.errors import Fenced, NotFound, StoreError
 from yolotrack.model import FrameTracks, Ledger, Outcome, Run, RunStatus
+from yolotrack.store import sql
 from yolotrack.store.base import Batch, Checkpoint, Store
+from yolotrack.store.sql import open_store
 
 pytestmark = pytest.mark.timeout(60)
 
-STORES: dict[str, Callable[[Path], Store]] = {"sqlite": lambda folder: open_file(folder / "tracks.db")}
 
-
-@pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """A fresh store."""
-    opened = STORES[request.param](tmp_path)
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A fresh store, in a database of each kind."""
+    opened = open_store(DatabaseSettings(url=database_url))
     yield opened
     opened.close()
 
@@ -219,7 +219,7 @@ def test_a_frame_committed_twice_is_refused_whole(store: Store) -> None:
     store.commit(claim, batch_of([tracked(run, 0), tracked(run, 1, ids=()), lost(run, 2)], b"first"))
     before = dump(store)
     for again in (tracked(run, 0), tracked(run, 1, ids=()), lost(run, 2), tracked(run, 2)):
-        with pytest.raises(StoreError, match=r"cannot use .*UNIQUE"):
+        with pytest.raises(StoreError, match=r"(?i)cannot use .*unique"):
             store.commit(claim, Batch((tracked(run, 3), again), Checkpoint(4, 0, b"second"), 4))
     assert dump(store) == before
     assert store.claim(run.run_id).checkpoint.tracker_state == b"first"
@@ -231,9 +231,26 @@ def test_a_box_that_is_no_number_is_refused_whole(store: Store) -> None:
     before = dump(store)
     broken = tracked(run, 1)
     broken.tracks.xyxy[1, 2] = np.nan
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="frame 1 is no number"):
         store.commit(claim, batch_of([tracked(run, 0), broken]))
+    with pytest.raises(StoreError, match="frame 0 is no number"):
+        store.commit(claim, batch_of([tracked(run, 0, confidence=(0.5, np.inf))]))
     assert dump(store) == before
+
+
+def test_detections_are_kept_with_their_frames(store: Store) -> None:
+    run, other = make_run(), make_run("other")
+    claim, others = claimed(store, run), claimed(store, other)
+    kept = {1: bytes(range(256)), 0: b"zero"}
+    store.commit(claim, replace(batch_of([tracked(run, 0), lost(run, 1)]), detections=kept))
+    store.commit(claim, replace(batch_of([tracked(run, 2), tracked(run, 3)]), detections={3: b""}))
+    store.commit(others, replace(batch_of([tracked(other, 0)]), detections={0: b"other"}))
+    assert list(store.detections(run.run_id)) == [(0, b"zero"), (1, bytes(range(256))), (3, b"")]
+    with pytest.raises(StoreError):
+        store.commit(claim, replace(batch_of([tracked(run, 4), tracked(run, 0)]), detections={4: b"four"}))
+    assert [index for index, _ in store.detections(run.run_id)] == [0, 1, 3], "refused with its frames"
+    with pytest.raises(NotFound):
+        list(store.detections("nowhere"))
 
 
 def test_what_is_known_of_model_and_tracker_stays(store: Store) -> None:
@@ -253,19 +270,35 @@ def test_a_batch_without_frames_moves_the_checkpoint(store: Store) -> None:
     assert store.find_run(run.run_id).ledger == Ledger(4, 0, 0, 0)
 
 
-def test_the_tables_do_not_depend_on_how_frames_fell_into_batches(store: Store) -> None:
-    dice = random.Random(3)
-    confidences = [[dice.random(), dice.random()] for _ in range(97)]
+def test_the_tables_do_not_depend_on_how_frames_fell_into_batches_and_on_who_wrote_them(store: Store) -> None:
     runs = [make_run(run_id=run_id) for run_id in ("one", "seven", "all")]
     for run, size in zip(runs, (1, 7, 97), strict=True):
-        claim = claimed(store, run)
-        frames = [tracked(run, index, confidence=confidences[index]) for index in range(97)]
+        store.start_run(run)
+        frames = [lost(run, index) if index % 10 == 9 else wandering(run, index) for index in range(97)]
         for start in range(0, 97, size):
-            store.commit(claim, batch_of(frames[start : start + size]))
+            store.commit(store.claim(run.run_id), batch_of(frames[start : start + size]))
     rows = [[_without_run(row) for row in store.observations(run.run_id)] for run in runs]
     sums = [[_without_run(row) for row in store.tracks(run.run_id)] for run in runs]
     assert rows[0] == rows[1] == rows[2]
     assert sums[0] == sums[1] == sums[2]
+    lengths = {track.track_id: track.path_length for track in store.tracks("one")}
+    assert lengths == _lengths([wandering(runs[0], index) for index in range(97) if index % 10 != 9])
+    assert any(round(length * 2**20) / 2**20 != length for length in lengths.values()), "exact sums prove nothing"
+
+
+def _lengths(frames: list[FrameTracks]) -> dict[int, float]:
+    """Of the ways of all tracks, step by step."""
+    lengths: dict[int, float] = {}
+    last: dict[int, tuple[float, float]] = {}
+    for frame in frames:
+        for track, (x_min, y_min, x_max, y_max) in zip(
+            frame.tracks.tracker_id.tolist(), frame.tracks.xyxy.tolist(), strict=True
+        ):
+            x, y = (x_min + x_max) / 2, (y_min + y_max) / 2
+            dx, dy = x - last.get(track, (x, y))[0], y - last.get(track, (x, y))[1]
+            lengths[track] = lengths.get(track, 0.0) + math.sqrt(dx * dx + dy * dy)
+            last[track] = x, y
+    return lengths
 
 
 # -- frames that wait for an earlier one
@@ -451,6 +484,33 @@ def test_a_track_is_summed_up_over_commits(store: Store) -> None:
     assert (summary.first_frame, summary.last_frame, summary.observations) == (0, 5, 3)
     assert (summary.first_time, summary.last_time) == (0.0, 0.2)
     assert summary.mean_confidence == (0.25 + 0.5 + 0.5) / 3
+
+
+def test_a_path_leads_from_centre_to_centre(store: Store) -> None:
+    run = make_run()
+    claim = claimed(store, run)
+    corners = {0: (10, 20), 1: (13, 24), 4: (13, 12)}
+    for index in range(5):
+        frame = tracked(run, index, ids=(4, 6) if index == 1 else (4,)) if index in corners else lost(run, index)
+        if index in corners:
+            frame.tracks.xyxy[0] = (*corners[index], corners[index][0] + 10, corners[index][1] + 20)
+        store.commit(claim, batch_of([frame]))
+    long, short = store.tracks(run.run_id)
+    assert (long.path_length, long.entry, long.exit) == (5.0 + 12.0, (15.0, 30.0), (18.0, 22.0))
+    x_min, y_min, x_max, y_max = box_of(1, 6)
+    centre = ((x_min + x_max) / 2, (y_min + y_max) / 2)
+    assert (short.path_length, short.entry, short.exit) == (0.0, centre, centre)
+
+
+def test_more_tracks_than_a_statement_takes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "_TRACKS_AT_ONCE", 3)
+    run = make_run()
+    claim = claimed(store, run)
+    for index in range(3):
+        store.commit(claim, batch_of([tracked(run, index, ids=range(1, 9))]))
+    assert [(track.track_id, track.path_length) for track in store.tracks(run.run_id)] == [
+        (number, 2.0) for number in range(1, 9)
+    ]
 
 
 def test_the_class_of_a_track_is_voted_by_confidence(store: Store) -> None:

@@ -102,15 +102,23 @@ class Cluster:
     """One namespace of a broker, one database, and the processes that a test starts. A context manager."""
 
     def __init__(
-        self, node: RabbitNode, folder: Path, scenes: Path, *, heartbeat: int | None = None, **env: str
+        self,
+        node: RabbitNode,
+        folder: Path,
+        scenes: Path,
+        *,
+        heartbeat: int | None = None,
+        database: str = "",
+        **env: str,
     ) -> None:
-        """`env` is what every process finds in its environment, besides where broker and database are."""
+        """`database` is a URL, of a file in the folder where it is left out; `env` is what every process finds in its
+        environment, besides where broker and database are."""
         self.node = node
         self.folder = folder
         self.namespace = f"t{new_run_id()[-12:]}"
         self.members: list[Member] = []
         self._url = node.url + (f"?heartbeat={heartbeat}" if heartbeat else "")
-        self._database = f"sqlite:///{folder / 'tracks.db'}"
+        self._database = database or f"sqlite:///{folder / 'tracks.db'}"
         self._store: SQLStore | None = None
         self._broker: RabbitBroker | None = None
         self._environment = {name: value for name, value in os.environ.items() if name not in UNWANTED} | {

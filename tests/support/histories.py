@@ -27,6 +27,7 @@ def dump(store: Store, record: RunRecord) -> dict[str, Any]:
             for row in store.observations(run_id)
         ],
         "tracks": [replace(row, run_id="") for row in store.tracks(run_id)],
+        "detections": list(store.detections(run_id)),
     }
 
 

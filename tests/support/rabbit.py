@@ -130,6 +130,19 @@ class RabbitNode:
         """As a power cut does."""
         self._signal(signal.SIGKILL)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It answers nobody meanwhile; connections stay."""
+        assert self._process is not None
+        family = _family(self._process.pid)
+        for pid in family:
+            _send(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in family:
+                _send(pid, signal.SIGCONT)
+
     def control(self, *command: str) -> str:
         """`rabbitmqctl COMMAND`."""
         tool = str(Path(str(shutil.which(str(SERVER)))).parent / "rabbitmqctl")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import supervision as sv
+from sqlalchemy import text
 
 from yolotrack.config import DatabaseSettings
 from yolotrack.model import FrameTracks, Mode, Outcome, Run, new_run_id
@@ -17,6 +22,9 @@ from yolotrack.store.base import Batch, Checkpoint, Claim, Store
 from yolotrack.store.sql import SQLStore, open_store
 
 BEGIN = datetime(2026, 1, 1, 12, 0, 0, 1, tzinfo=timezone.utc)
+REPOSITORY = Path(__file__).resolve().parents[2]
+WITH_SUPPORT = "from tests.support.stores import *\nimport sys, pathlib\npath = pathlib.Path(sys.argv[1])\n"
+"""How the code of a process of its own begins."""
 NAMES = {0: "person", 2: "car", 7: "truck"}
 
 
@@ -49,6 +57,17 @@ def tracked(run: Run, index: int, ids: Sequence[int] = (1, 2), **columns: Sequen
     return _frame(run, index, Outcome.TRACKED, tracks)
 
 
+def wandering(run: Run, index: int) -> FrameTracks:
+    """Frame `index` where some of tracks 1 to 9 are, with boxes and confidences whose sums are not exact."""
+    dice = np.random.default_rng(index)
+    ids = sorted((dice.choice(9, int(dice.integers(1, 9)), replace=False) + 1).tolist())
+    confidence = dice.random(len(ids), np.float32)
+    frame = tracked(run, index, ids, class_id=dice.choice([0, 2, 7], len(ids)), confidence=confidence)
+    corner = dice.random((len(ids), 2), np.float32) * (1200, 600)
+    frame.tracks.xyxy[:] = np.hstack([corner, corner + dice.random((len(ids), 2)) * 80])
+    return frame
+
+
 def lost(run: Run, index: int, outcome: Outcome = Outcome.FAILED, reason: str = "not a JPEG") -> FrameTracks:
     """Frame `index` that was not tracked."""
     return _frame(run, index, outcome, sv.Detections.empty(), reason)
@@ -79,9 +98,37 @@ def dump(store: Store) -> list[Any]:
             list(store.observations(record.run.run_id)),
             list(store.tracks(record.run.run_id)),
             [(f.index, f.media_time, f.captured_at, f.outcome, f.reason) for f in store.outcomes(record.run.run_id)],
+            list(store.detections(record.run.run_id)),
         )
         for record in store.runs()
     ]
+
+
+def start(code: str, path: Path, **options: object) -> subprocess.Popen[str]:
+    """A process of its own that runs `code` on the database at `path`."""
+    command = [sys.executable, "-c", code, str(path)]
+    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def outcome_of(process: subprocess.Popen[str]) -> str:
+    """What a process that must succeed printed."""
+    output, problems = process.communicate(timeout=60)
+    assert process.returncode == 0, problems
+    return output.strip()
+
+
+def ask(path: Path, question: str) -> list[tuple[object, ...]]:
+    """The answer of SQLite itself."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(question).fetchall()
+
+
+def told(store: SQLStore, question: str) -> list[dict[str, object]]:
+    """What somebody who comes without yolotrack is told."""
+    with store._database.reader.connect() as connection:
+        return [dict(row) for row in connection.execute(text(question)).mappings()]
 
 
 def _frame(run: Run, index: int, outcome: Outcome, tracks: sv.Detections, reason: str = "") -> FrameTracks:

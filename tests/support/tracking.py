@@ -14,7 +14,7 @@ from yolotrack.broker.base import LogReader, tracks_log
 from yolotrack.broker.memory import MemoryBroker
 from yolotrack.config import TrackerSettings
 from yolotrack.model import FrameTracks, Message, Run, RunEnded, RunStarted
-from yolotrack.roles.track import TrackRole
+from yolotrack.roles.track import OpenTracker, TrackRole
 from yolotrack.store.base import Store
 from yolotrack.vision.tracker import open_tracker
 
@@ -23,11 +23,20 @@ OpenStore = Callable[[str], Store]
 """Opens a database by its name."""
 
 
-def make_role(broker: MemoryBroker, store: Any, frames: int = 8, seconds: float = 1000.0) -> TrackRole:
-    def tracker(run: Run):
-        return open_tracker(TrackerSettings(name="bytetrack"), run.rate)
+def opener(name: str) -> OpenTracker:
+    """Opens trackers of that name."""
+    return lambda run: open_tracker(TrackerSettings.model_validate({"name": name}), run.rate)
 
-    return TrackRole(broker, store, tracker, commit_frames=frames, commit_seconds=seconds)
+
+def make_role(
+    broker: MemoryBroker,
+    store: Any,
+    frames: int = 8,
+    seconds: float = 1000.0,
+    tracker: str = "bytetrack",
+    keep: bool = False,
+) -> TrackRole:
+    return TrackRole(broker, store, opener(tracker), commit_frames=frames, commit_seconds=seconds, keep_detections=keep)
 
 
 class Tracking:
@@ -80,10 +89,10 @@ def published_tracks(broker: MemoryBroker, run: Run) -> list[int]:
     return found
 
 
-def reference(store_at: OpenStore, run: Run, messages: Sequence[Message]) -> dict[str, Any]:
+def reference(store_at: OpenStore, run: Run, messages: Sequence[Message], **options: Any) -> dict[str, Any]:
     """What one worker makes of the messages when nothing happens."""
     broker, store = MemoryBroker(capacity=4096, retain=4096), store_at(f"reference-{run.run_id}")
-    track_all(broker, store, messages)
+    track_all(broker, store, messages, **options)
     broker.close()
     return dump(store, run)
 

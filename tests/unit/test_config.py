@@ -145,7 +145,7 @@ def test_settings_by_themselves_read_nothing(monkeypatch: pytest.MonkeyPatch) ->
         ),
         ("tracker: {sort: {x: [1]}}", "tracker.sort: x should be a number, a text, true or false, not {'x': [1]}"),
         ("source: {start: 5, end: 3}", "source.end: should be later than source.start, not 3"),
-        ("output: {crf: 99}", "output.crf: should be less than or equal to 51, not 99"),
+        ("output: {crf: 99}", "output.crf: should be less than or equal to 63, not 99"),
         ("model: 5", "model: should be a section with keys below it, not 5"),
         ("database: {url: tracks.db}", "database.url: should be an SQLAlchemy URL, not 'tracks.db'"),
         ("1: {}", "1: unknown key; `yolotrack config show` lists the known ones"),

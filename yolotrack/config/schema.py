@@ -80,6 +80,7 @@ class DatabaseSettings(Section):
         pattern=r"^[A-Za-z][A-Za-z0-9_+]*://",
         description="an SQLAlchemy URL; may hold a password",
     )
+    detections: bool = Field(False, description="keep what the detector found, to track it again")
 
 
 class BrokerSettings(Section):
@@ -165,13 +166,25 @@ class SourceSettings(Section):
 class OutputSettings(Section):
     """How a video is drawn and written."""
 
-    crf: Integer = Field(23, ge=0, le=51, description="x264 quality: lower is better and larger")
+    codec: Literal["h264", "hevc", "av1"] = Field("h264", description="h264 plays everywhere; the others are smaller")
+    crf: Integer | None = Field(
+        None, ge=0, le=63, description="quality: lower is better and larger; null is 23 for h264, 26 hevc, 38 av1"
+    )
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = Field(
-        "veryfast", description="x264 speed"
+        "veryfast", description="the encoder's speed: slower is smaller"
     )
     labels: bool = Field(True, description="draw `#id class conf` on every box")
     traces: bool = Field(True, description="draw where a track came from")
     trace_length: Positive = Field(50, description="frames a trace is long")
+    thickness: Positive | None = Field(None, description="of lines, pixels; null grows with the picture")
+
+    @field_validator("crf")
+    @classmethod
+    def _within_scale(cls, crf: int | None, others: ValidationInfo) -> int | None:
+        codec = others.data.get("codec", "h264")
+        if crf is not None and crf > 51 and codec != "av1":
+            raise ValueError(f"should be at most 51 for {codec}")
+        return crf
 
 
 class PipelineSettings(Section):

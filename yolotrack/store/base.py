@@ -152,8 +152,15 @@ class Store(Protocol):
     def select(self, selection: Selection) -> Iterator[pa.RecordBatch]:
         """Observations in columns, `OBSERVATION_COLUMNS`, thousands a batch, in flat memory.
 
-        `NotFound` for a run that is not there, and for a class that none of the runs knows: it names the nearest.
+        At least one batch, empty where nothing is selected. `NotFound`, at once, for a run that is not there, and for
+        a class that none of the runs knows: it names the nearest.
         """
+
+    def sql(self, selection: Selection) -> str:
+        """A statement that selects the same, to be run in a shell of the database; `NotFound` as in `select`."""
+
+    def observation_counts(self) -> Mapping[str, int]:
+        """How many observations each run has, by its id."""
 
     def tracks(self, run_id: str) -> Iterator[TrackSummary]:
         """One summary a track, ordered by id."""
@@ -162,10 +169,14 @@ class Store(Protocol):
         """Index and body of every frame whose detections were kept, in index order."""
 
     def prune(self, run_ids: Sequence[str]) -> None:
-        """Forget runs and everything of them, each in a transaction; a run that is not there is forgotten already."""
+        """Forget runs and everything of them, running ones too; a run that is not there is forgotten already.
+
+        In parts, each in a transaction, so that other writers need not wait for long. A crash in the middle leaves a
+        run that is `interrupted` and counts no frames; the next call, whatever it is asked for, finishes it.
+        """
 
     def vacuum(self) -> None:
-        """Give the room of what was forgotten back to the disk."""
+        """Give the room of what was forgotten back to the disk. Other writers wait as long as it takes."""
 
     def size(self) -> int:
         """Bytes that the database takes on its disk."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from yolotrack.errors import StoreError
+from yolotrack.errors import StoreAway, StoreError
 from yolotrack.store.migrations import UnfitSchema
 
 
@@ -31,8 +31,24 @@ class Database(Protocol):
     def alone(self) -> AbstractContextManager[None]:
         """Keep out every other writer that the database cannot bear beside this one. Raises `OSError`."""
 
+    def lock_schema(self, connection: Connection) -> None:
+        """Keep out everybody who would change the schema, until the transaction that just began ends."""
+
     def upsert(self, table: Any) -> Any:
         """An INSERT of the dialect, with its `on_conflict_do_nothing` and `on_conflict_do_update`."""
+
+    def append(self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows, at least one, each the values of all the table's columns in order, as plain numbers, text and
+        bytes: past Core, which takes longer over a row than the database does."""
+
+    def vacuum(self) -> None:
+        """Give the room of deleted rows back to the disk. `alone`, outside of a transaction."""
+
+    def size(self) -> int:
+        """Bytes on the disk, with those of a log that is not in the database yet."""
+
+    def passes(self, error: Exception) -> bool:
+        """Whether the same may work when it is tried again in a while, in a new transaction."""
 
     def explain(self, error: Exception) -> str:
         """What went wrong and what to do, in one line, from an error of SQLAlchemy, the driver or the system."""
@@ -43,8 +59,9 @@ class Database(Protocol):
 
 @contextmanager
 def explained(database: Database) -> Iterator[None]:
-    """Errors of the database become a `StoreError` of one line."""
+    """Errors of the database become a `StoreError` of one line, those that pass a `StoreAway`."""
     try:
         yield
     except (SQLAlchemyError, UnfitSchema, OSError) as error:
-        raise StoreError(f"cannot use {database.name}: {database.explain(error)}") from error
+        kind = StoreAway if database.passes(error) else StoreError
+        raise kind(f"cannot use {database.name}: {database.explain(error)}") from error

@@ -27,6 +27,12 @@ def select_records() -> Select[Any]:
     return select(runs, count.label("tracks"))
 
 
+def select_counts() -> Select[Any]:
+    """Runs' ids with the count of their observations, which costs a look at all tracks."""
+    count = func.coalesce(func.sum(tracks.c.observations), 0).label("observations")
+    return select(runs.c.run_id, count).join(tracks, tracks.c.run == runs.c.id, isouter=True).group_by(runs.c.run_id)
+
+
 def select_listed(status: RunStatus | None) -> Select[Any]:
     """Runs of that status, or all, oldest first."""
     query = select_records().order_by(runs.c.started_at, runs.c.id)

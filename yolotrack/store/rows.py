@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from operator import attrgetter, itemgetter
@@ -22,27 +22,32 @@ from yolotrack.model import (
     RunStatus,
     TrackSummary,
 )
+from yolotrack.store.schema import microseconds
+from yolotrack.store.sums import Seen, class_names, observation_rows, seen_in, track_rows
 
 if TYPE_CHECKING:
     import supervision as sv
     from sqlalchemy import Row
 
 RowValues: TypeAlias = dict[str, Any]
-ObservationRow: TypeAlias = tuple[Any, ...]
-"""The columns of `observations`, in order."""
+TableRow: TypeAlias = tuple[Any, ...]
+"""The columns of a table, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRows:
     """The rows of some frames, table by table."""
 
-    frames: list[RowValues] = field(default_factory=list)
-    observations: list[ObservationRow] = field(default_factory=list)
-    failures: list[RowValues] = field(default_factory=list)
-    tracks: list[RowValues] = field(default_factory=list)
-    classes: list[RowValues] = field(default_factory=list)
-    outcomes: dict[str, int] = field(default_factory=dict)
+    frames: list[TableRow]
+    failures: list[TableRow]
+    observations: list[TableRow]
+    tracks: list[TableRow]
+    """What the batch adds to the sums."""
+    classes: list[TableRow]
+    outcomes: dict[str, int]
     """Frames by the ledger's column they count in."""
+    seen: Seen | None
+    """The observations in columns, if there are any."""
 
 
 def run_row(run: Run) -> RowValues:
@@ -90,24 +95,23 @@ def run_record(row: Row[Any]) -> RunRecord:
     )
 
 
-def batch_rows(run: int, frames: Iterable[FrameTracks]) -> BatchRows:
+def batch_rows(run: int, frames: Sequence[FrameTracks]) -> BatchRows:
     """Everything that some frames add to the tables, run number `run`."""
-    rows = BatchRows(outcomes={outcome.value: 0 for outcome in Outcome})
-    sums: dict[tuple[int, int], RowValues] = {}
-    names: dict[int, str] = {}
-    for frame in frames:
-        rows.frames.append(_frame_row(run, frame))
-        rows.outcomes[frame.outcome.value] += 1
-        if frame.outcome is not Outcome.TRACKED:
-            rows.failures.append(_failure_row(run, frame))
-        elif len(frame.tracks):
-            seen = _observation_rows(run, frame)
-            _add_to_sums(sums, seen, frame.media_time)
-            names.update(_class_names(frame.tracks))
-            rows.observations.extend(seen)
-    rows.tracks.extend(sums.values())
-    rows.classes.extend({"run": run, "class_id": number, "name": name} for number, name in names.items())
-    return rows
+    with_tracks = [frame for frame in frames if frame.outcome is Outcome.TRACKED and len(frame.tracks)]
+    seen = seen_in(with_tracks) if with_tracks else None
+    return BatchRows(
+        frames=[(run, frame.index, frame.media_time, microseconds(frame.captured_at)) for frame in frames],
+        failures=[
+            (run, frame.index, frame.outcome.value, frame.reason)
+            for frame in frames
+            if frame.outcome is not Outcome.TRACKED
+        ],
+        observations=observation_rows(run, seen) if seen else [],
+        tracks=track_rows(run, seen) if seen else [],
+        classes=[(run, *named) for named in class_names(seen).items()] if seen else [],
+        outcomes={outcome.value: sum(frame.outcome is outcome for frame in frames) for outcome in Outcome},
+        seen=seen,
+    )
 
 
 def observation(row: Iterable[Any], run_id: str, stream: str, names: dict[int, str]) -> Observation:
@@ -147,7 +151,7 @@ def frame_outcomes(
 
 
 def track_summaries(rows: Iterable[Row[Any]], run_id: str, names: dict[int, str]) -> Iterator[TrackSummary]:
-    """One summary a track out of rows per track and class, ordered by track."""
+    """One summary a track out of rows per track and class, with the columns of its path, ordered by track."""
     for track, votes in groupby(rows, key=attrgetter("track")):
         yield _track_summary(run_id, track, list(votes), names)
 
@@ -178,65 +182,7 @@ def _track_summary(run_id: str, track: int, votes: list[Row[Any]], names: dict[i
         last_time=max(vote.last_time for vote in votes),
         observations=count,
         mean_confidence=sum(vote.confidence_sum for vote in votes) / count,
+        path_length=votes[0].length,
+        entry=(votes[0].entry_x, votes[0].entry_y),
+        exit=(votes[0].exit_x, votes[0].exit_y),
     )
-
-
-def _frame_row(run: int, frame: FrameTracks) -> RowValues:
-    return {
-        "run": run,
-        "frame": frame.index,
-        "media_time": frame.media_time,
-        "captured_at": frame.captured_at,
-    }
-
-
-def _failure_row(run: int, frame: FrameTracks) -> RowValues:
-    return {"run": run, "frame": frame.index, "outcome": frame.outcome.value, "reason": frame.reason}
-
-
-def _observation_rows(run: int, frame: FrameTracks) -> list[ObservationRow]:
-    columns = zip(
-        _column(frame.tracks.tracker_id, np.int64),
-        _column(frame.tracks.class_id, np.int64),
-        # As float32, sums of confidences are exact in a double, so they do not depend on how frames fell into batches.
-        _column(frame.tracks.confidence, np.float32),
-        _column(frame.tracks.xyxy, np.float32),
-        strict=True,
-    )
-    index = frame.index
-    return [(run, index, track, kind, confidence, *box) for track, kind, confidence, box in columns]
-
-
-def _column(values: Any, kind: type[np.generic]) -> list[Any]:
-    """Plain numbers: numpy's own scalars are slow to bind, one by one."""
-    return np.asarray(values, dtype=kind).tolist()  # type: ignore[no-any-return]
-
-
-def _class_names(tracks: sv.Detections) -> Iterator[tuple[int, str]]:
-    return zip(_column(tracks.class_id, np.int64), map(str, tracks.data["class_name"]), strict=True)
-
-
-def _add_to_sums(sums: dict[tuple[int, int], RowValues], seen: list[ObservationRow], media_time: float) -> None:
-    for run, frame, track, class_id, confidence, *_ in seen:
-        total = sums.get((track, class_id))
-        if total is None:
-            sums[track, class_id] = _first_sum(run, frame, track, class_id, confidence, media_time)
-        else:
-            total["observations"] += 1
-            total["confidence_sum"] += confidence
-            total["last_frame"] = frame
-            total["last_time"] = media_time
-
-
-def _first_sum(run: int, frame: int, track: int, class_id: int, confidence: float, media_time: float) -> RowValues:
-    return {
-        "run": run,
-        "track": track,
-        "class_id": class_id,
-        "observations": 1,
-        "confidence_sum": confidence,
-        "first_frame": frame,
-        "last_frame": frame,
-        "first_time": media_time,
-        "last_time": media_time,
-    }

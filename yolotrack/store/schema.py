@@ -4,10 +4,13 @@
      │         └──1 failures                  `failures` holds the outcome and reason of those not tracked
      ├──n classes                             names, once per run
      ├──n tracks                              sums per track and class, kept with the observations they sum
+     ├──n paths                               the way of each track, kept with the observations it leads through
+     ├──n detections                          what the detector found in a frame, where the user asked to keep it
      ├──n spilled                             messages of frames that wait for an earlier one; gone when its turn came
      └──1 checkpoints                         who writes the run, and where they are
 
 A run goes by a small number inside and by its `run_id` outside. Times are microseconds since 1970, UTC.
+For readers who come without yolotrack there are the views `v_observations` and `v_tracks`; the migrations make them.
 """
 
 from __future__ import annotations
@@ -29,19 +32,28 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import REAL, TypeDecorator
 
+from yolotrack.errors import StoreError
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def microseconds(moment: datetime) -> int:
+    """Since 1970, UTC; exact. `StoreError` for a time without its zone."""
+    if moment.tzinfo is None:
+        raise StoreError(f"the time {moment} does not say its zone")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 class UtcTime(TypeDecorator[datetime]):
-    """A moment, exact to the microsecond: aware datetimes in, UTC out. A naive one is a `TypeError`."""
+    """A moment, exact to the microsecond: aware datetimes in, UTC out."""
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
         """Microseconds since the epoch."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         """The moment, in UTC."""
@@ -142,6 +154,19 @@ tracks = Table(
     sqlite_with_rowid=False,
 )
 
+paths = Table(
+    "paths",
+    metadata,
+    _run(),
+    _key("track"),
+    Column("length", Double, nullable=False),
+    Column("entry_x", Double, nullable=False),
+    Column("entry_y", Double, nullable=False),
+    Column("exit_x", Double, nullable=False),
+    Column("exit_y", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 failures = Table(
     "failures",
     metadata,
@@ -160,6 +185,14 @@ checkpoints = Table(
     Column("next_index", Integer, nullable=False),
     Column("confirmed_index", Integer, nullable=False),
     Column("tracker_state", LargeBinary, nullable=False),
+)
+
+detections = Table(
+    "detections",
+    metadata,
+    _run(),
+    _key("frame"),
+    Column("body", LargeBinary, nullable=False),
 )
 
 spilled = Table(

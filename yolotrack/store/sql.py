@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, case, delete, insert, select, update
+import numpy as np
+from sqlalchemy import Connection, Engine, Table, case, delete, select, update
 
 from yolotrack.errors import Fenced, NotFound, StoreError
 from yolotrack.model import Run, RunStatus, utc_now
-from yolotrack.store import sqlite
 from yolotrack.store.base import Batch, Checkpoint, Claim
 from yolotrack.store.database import Database, explained
 from yolotrack.store.migrations import migrate, require_current
+from yolotrack.store.opening import open_database
+from yolotrack.store.pruning import begin_pruning, half_pruned, prune_part
 from yolotrack.store.queries import run_number, select_records
 from yolotrack.store.reading import Reader, no_run
-from yolotrack.store.rows import BatchRows, batch_rows, run_record, run_row
-from yolotrack.store.schema import checkpoints, classes, failures, frames, observations, runs, spilled, tracks
+from yolotrack.store.rows import BatchRows, TableRow, batch_rows, run_record, run_row
+from yolotrack.store.schema import (
+    checkpoints,
+    classes,
+    detections,
+    failures,
+    frames,
+    observations,
+    paths,
+    runs,
+    spilled,
+    tracks,
+)
+from yolotrack.store.sums import Path, Seen, paths_after
 
 if TYPE_CHECKING:
     from yolotrack.config import DatabaseSettings
+
+_TRACKS_AT_ONCE = 1000
+"""Databases limit how many values a statement has."""
+_BREATH = 0.01
+"""Between parts of a long deletion: others who wait for their turn look every millisecond whether it has come."""
 
 
 def open_store(settings: DatabaseSettings, *, read_only: bool = False) -> SQLStore:
@@ -28,7 +48,7 @@ def open_store(settings: DatabaseSettings, *, read_only: bool = False) -> SQLSto
 
     `read_only` changes nothing, creates no file, and refuses calls that write. Raises `StoreError`.
     """
-    store = SQLStore(sqlite.open_database(settings.url, read_only=read_only))
+    store = SQLStore(open_database(settings.url, read_only=read_only))
     try:
         store.prepare()
     except BaseException:
@@ -43,7 +63,9 @@ class SQLStore(Reader):
     def __init__(self, database: Database) -> None:
         """`open_store` makes these."""
         super().__init__(database)
-        self._insert_observations = str(insert(observations).compile(database.reader))
+        self._add_classes = database.upsert(classes).on_conflict_do_nothing()
+        self._add_to_tracks = _adding(database.upsert(tracks))
+        self._replace_paths = _replacing(database.upsert(paths))
 
     def prepare(self) -> None:
         """Bring the schema up to date; without a writer, refuse one that is not."""
@@ -51,15 +73,17 @@ class SQLStore(Reader):
             with explained(self._database), self._database.reader.connect() as connection:
                 return require_current(connection)
         with self._alone() as engine:
-            migrate(engine)
+            migrate(engine, self._database.lock_schema)
 
     def start_run(self, run: Run) -> None:
         """Remember a run as `running`. Again with the same id: no change."""
         with self._writing() as connection:
             if run_number(connection, run.run_id) is not None:
                 return
-            connection.execute(insert(runs), run_row(run))
-            connection.execute(insert(checkpoints), _first_checkpoint(self._require_run(connection, run.run_id)))
+            new = self._database.upsert  # others may start it at this very moment
+            connection.execute(new(runs).on_conflict_do_nothing(), run_row(run))
+            first = _first_checkpoint(self._require_run(connection, run.run_id))
+            connection.execute(new(checkpoints).on_conflict_do_nothing(), first)
 
     def claim(self, run_id: str) -> Claim:
         """Own the run from now on: raises its epoch, so that commits of earlier owners are `Fenced`."""
@@ -91,6 +115,9 @@ class SQLStore(Reader):
             )
             rows = batch_rows(number, batch.frames)
             self._insert(connection, rows)
+            if rows.seen is not None:
+                self._lengthen_paths(connection, number, rows.seen)
+            self._append(connection, detections, [(number, *found) for found in sorted(batch.detections.items())])
             connection.execute(update(runs).where(runs.c.id == number).values(_ledger(batch, rows)))
             connection.execute(delete(spilled).where(spilled.c.run == number, spilled.c.frame < checkpoint.next_index))
 
@@ -115,6 +142,33 @@ class SQLStore(Reader):
             connection.execute(update(runs).where(runs.c.id == number).values(ending))
             connection.execute(delete(spilled).where(spilled.c.run == number))
 
+    def prune(self, run_ids: Sequence[str]) -> None:
+        """Forget runs and everything of them, running ones too; a run that is not there is forgotten already.
+
+        In parts, each in a transaction, so that other writers need not wait for long. A crash in the middle leaves a
+        run that is `interrupted` and counts no frames; the next call, whatever it is asked for, finishes it.
+        """
+        with self._writing() as connection:
+            numbers = half_pruned(connection)
+        for run_id in run_ids:
+            with self._writing() as connection:
+                if (number := run_number(connection, run_id)) is not None:
+                    begin_pruning(connection, number)
+                    numbers.append(number)
+        for number in numbers:
+            while self._prune_part(number):
+                time.sleep(_BREATH)
+
+    def vacuum(self) -> None:
+        """Give the room of what was forgotten back to the disk. Other writers wait as long as it takes."""
+        with self._alone():
+            self._database.vacuum()
+
+    def size(self) -> int:
+        """Bytes that the database takes on its disk."""
+        with explained(self._database):
+            return self._database.size()
+
     def close(self) -> None:
         """Give everything back; idempotent. Rows being read stay readable until their iterator is done."""
         self._database.close()
@@ -126,17 +180,27 @@ class SQLStore(Reader):
         return number
 
     def _insert(self, connection: Connection, rows: BatchRows) -> None:
-        upsert = self._database.upsert
-        for table, values in (
-            (insert(frames), rows.frames),
-            (insert(failures), rows.failures),
-            (upsert(classes).on_conflict_do_nothing(), rows.classes),
-            (_adding(upsert(tracks)), rows.tracks),
-        ):
-            if values:
-                connection.execute(table, values)
-        if rows.observations:  # past Core, which takes longer over each row than SQLite does
-            connection.exec_driver_sql(self._insert_observations, rows.observations)
+        self._append(connection, frames, rows.frames)
+        self._append(connection, failures, rows.failures)
+        self._append(connection, observations, rows.observations)
+        if rows.seen is not None:
+            connection.execute(self._add_classes, _named(classes, rows.classes))
+            connection.execute(self._add_to_tracks, _named(tracks, rows.tracks))
+
+    def _append(self, connection: Connection, table: Table, rows: Sequence[TableRow]) -> None:
+        if rows:
+            self._database.append(connection, table, rows)
+
+    def _lengthen_paths(self, connection: Connection, number: int, seen: Seen) -> None:
+        """Go on where the stored paths end, whoever wrote them."""
+        ids = np.unique(seen.track).tolist()
+        after = paths_after(seen, _stored_paths(connection, number, ids))
+        rows = [(number, track, *path) for track, path in after.items()]
+        connection.execute(self._replace_paths, _named(paths, rows))
+
+    def _prune_part(self, number: int) -> bool:
+        with self._writing() as connection:
+            return prune_part(connection, number)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -167,6 +231,26 @@ def _fence(connection: Connection, number: int, claim: Claim, **values: Any) -> 
 def _spilled_bodies(connection: Connection, number: int, first: int) -> tuple[bytes, ...]:
     waiting = select(spilled.c.body).where(spilled.c.run == number, spilled.c.frame >= first)
     return tuple(connection.scalars(waiting.order_by(spilled.c.frame)))
+
+
+def _stored_paths(connection: Connection, number: int, ids: Sequence[int]) -> dict[int, Path]:
+    found: dict[int, Path] = {}
+    for start in range(0, len(ids), _TRACKS_AT_ONCE):
+        some = paths.c.track.in_(ids[start : start + _TRACKS_AT_ONCE])
+        rows = connection.execute(select(*paths.columns[1:]).where(paths.c.run == number, some))
+        found.update((track, tuple(path)) for track, *path in rows)
+    return found
+
+
+def _named(table: Table, rows: Sequence[TableRow]) -> list[dict[str, Any]]:
+    names = table.columns.keys()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _replacing(new: Any) -> Any:
+    """That upsert of paths, in the place of those that are there."""
+    values = {column.name: new.excluded[column.name] for column in paths.columns[2:]}
+    return new.on_conflict_do_update(index_elements=[paths.c.run, paths.c.track], set_=values)
 
 
 def _adding(new: Any) -> Any:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, event
+from sqlalchemy.dialects.sqlite import dialect, insert
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -26,6 +27,10 @@ BUSY_SECONDS = 30.0
 """How long a call waits for another process's transaction."""
 _CACHE_KIB = 65_536
 _READ_ONLY = "it is read-only: make file and folder writable, or name another with --db"
+_UNREADABLE = (
+    "its folder is read-only, and even to read it SQLite keeps a log there: make the folder writable, or copy the file "
+    "and name the copy with --db"
+)
 _NO_ROOM = "no room is left for it: make room, then try again"
 _REMEDIES = {
     "is locked": "another process keeps it locked: end that one, or give each its own file with --db",
@@ -57,11 +62,20 @@ def sqlite_path(url: str) -> Path:
 def open_database(url: str, *, read_only: bool) -> SQLiteDatabase:
     """The file that a URL names; made where it is missing, unless `read_only`. Raises `StoreError`."""
     path = sqlite_path(url)
+    try:
+        _look_at(path, read_only=read_only)
+    except OSError as error:
+        raise StoreError(f"cannot use {path}: {_REMEDIES['unable to open']}") from error
+    return SQLiteDatabase(path, reading_engine(path), None if read_only else writing_engine(path))
+
+
+def _look_at(path: Path, *, read_only: bool) -> None:
     if path.is_dir():
         raise StoreError(f"cannot use {path}: it is a folder: name a file with --db")
     if read_only and not path.exists():
         raise StoreError(f"no database at {path}: `yolotrack run` makes one, or name another with --db")
-    return SQLiteDatabase(path, reading_engine(path), None if read_only else writing_engine(path))
+    if not path.parent.is_dir():
+        raise StoreError(f"the folder {path.parent} does not exist: create it, or name another with --db")
 
 
 class SQLiteDatabase:
@@ -82,13 +96,42 @@ class SQLiteDatabase:
         with self._writing, locked(self._lock_file, BUSY_SECONDS):
             yield
 
+    def lock_schema(self, connection: Connection) -> None:
+        """BEGIN IMMEDIATE did."""
+
     def upsert(self, table: Any) -> Any:
         """SQLite's INSERT ... ON CONFLICT."""
         return insert(table)
 
+    def append(self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """One statement, executed for each row by the driver."""
+        connection.exec_driver_sql(_insert_into(table), list(rows))
+
+    def vacuum(self) -> None:
+        """Writes the whole database anew, which takes up to twice its room again for a while.
+
+        While somebody reads, the room is not given back yet: the next checkpoint does.
+        """
+        assert self.writer is not None  # noqa: S101  # whoever vacuums writes
+        with self.writer.connect() as connection:
+            connection.exec_driver_sql("COMMIT")  # of the transaction that SQLAlchemy begins, where VACUUM must not be
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(1000 * BUSY_SECONDS)}")
+
+    def size(self) -> int:
+        """The file and its log; the latter is not there while nobody has the database open."""
+        return _bytes_of(self.path) + _bytes_of(self.path.with_name(f"{self.path.name}-wal"))
+
+    def passes(self, error: Exception) -> bool:
+        """Never: a file is there, and its locks were waited for."""
+        return False
+
     def explain(self, error: Exception) -> str:
         """In one line, with a remedy where there is one."""
-        return explain(error)
+        told = explain(error)
+        return _UNREADABLE if told == _READ_ONLY and self.writer is None else told
 
     def close(self) -> None:
         """Waits for a transaction that is under way."""
@@ -106,8 +149,6 @@ def lock_file(path: Path) -> Path:
 
 def writing_engine(path: Path) -> Engine:
     """An engine of one connection that creates the file where it is missing. To be used `alone`."""
-    if not path.parent.is_dir():
-        raise StoreError(f"the folder {path.parent} does not exist: create it, or name another with --db")
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_writer)
@@ -130,6 +171,18 @@ def explain(error: Exception) -> str:
     text = str(getattr(error, "orig", None) or error)
     found = (remedy for words, remedy in _REMEDIES.items() if words in text.lower())
     return next(found, mask_text(text).replace("\n", " "))
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+@cache
+def _insert_into(table: Table) -> str:
+    return str(insert(table).compile(dialect=dialect()))
 
 
 def _prepare_writer(connection: sqlite3.Connection, _record: Any) -> None:

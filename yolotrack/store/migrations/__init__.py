@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, func, insert, inspect, select
@@ -39,12 +40,12 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(Migration(int(name.split("_")[0]), name) for name in names)
 
 
-def migrate(engine: Engine) -> None:
+def migrate(engine: Engine, lock_schema: Callable[[Connection], None]) -> None:
     """Take the missing steps. Safe when several processes open one database at once.
 
-    The engine's transactions must lock out other writers from their beginning. Raises `UnfitSchema`.
+    `lock_schema` keeps others out until the transaction ends. Raises `UnfitSchema`.
     """
-    while _take_next(engine):
+    while _take_next(engine, lock_schema):
         pass
 
 
@@ -68,8 +69,9 @@ def schema_version(connection: Connection) -> int:
     return connection.scalar(select(func.max(schema_migrations.c.version))) or 0
 
 
-def _take_next(engine: Engine) -> bool:
+def _take_next(engine: Engine, lock_schema: Callable[[Connection], None]) -> bool:
     with engine.begin() as connection:
+        lock_schema(connection)
         version = schema_version(connection)
         _refuse_newer(version)
         step = next((step for step in migrations() if step.version > version), None)

@@ -1,0 +1,238 @@
+"""What is peculiar to PostgreSQL: how a database is reached, what guards a session, and what its errors mean.
+
+Writers need no lock of ours: rows of different runs do not meet, and owners of one run meet at the row of its
+checkpoint, which the first statement of every commit locks. What was claimed meanwhile is seen there, since each
+statement of a READ COMMITTED transaction looks at rows as they are once it has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, event, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.sql import func
+
+from yolotrack.errors import StoreError
+from yolotrack.secrets import mask_text, mask_url
+from yolotrack.store.migrations import UnfitSchema
+from yolotrack.store.schema import metadata
+
+Session: TypeAlias = psycopg.Connection[Any]
+
+_EXAMPLE = "write postgresql://USER:PASSWORD@HOST/DATABASE"
+_SCHEMA_LOCK = 0x796F6C6F
+"""Of the advisory lock that migrations take; of this database, as those locks are."""
+
+_REACHING = {
+    "connect_timeout": 10,
+    # a server that vanished without a word is noticed within half a minute
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+    "client_encoding": "utf8",
+    "application_name": "yolotrack",
+}
+"""Connection parameters, unless the URL has others."""
+_PATIENT = {
+    "lock_timeout": "30s",
+    # as long until the server gives up a client that vanished, whose locks others wait for
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+_WRITING = _PATIENT | {"statement_timeout": "5min", "idle_in_transaction_session_timeout": "20s"}
+"""Between statements a writer does arithmetic only: one that is idle for longer is frozen, and its run has a new owner
+who waits for its locks."""
+_MIGRATING = {"lock_timeout": "10min", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+
+_PASSING = ("08", "40", "53300", "55P03", "57P", "25P03")
+"""Beginnings of SQLSTATEs of what may be different when it is tried again."""
+_REMEDIES = {
+    "password authentication failed": "look at user and password in the URL, or at ~/.pgpass",
+    "no password supplied": "put it into the URL as USER:PASSWORD@, or into ~/.pgpass",
+    "no pg_hba.conf entry": "the server lets nobody in this way: its pg_hba.conf must",
+    'role "': "create it with `createuser`, or name another user in the URL",
+    'database "': "create it with `createdb`, or name another with --db",
+    "permission denied": "grant that to the user of the URL, or name another",
+    "read-only": "it is a standby or set to read-only: name the one that takes writes with --db",
+    "connection refused": "no server answers there: start it, or name another host or port with --db",
+    "no such file": "no server answers there: start it, or name its host with --db",
+    "failed to resolve": "look at the host in the URL",
+    "timeout expired": "nothing answers there: look at host, port and firewall",
+    "too many clients": "raise the server's max_connections, or end other clients",
+    "connection slots": "raise the server's max_connections, or end other clients",
+    "lock timeout": "another process keeps it locked: end that one, then try again",
+    "no space left": "no room is left for it: make room, then try again",
+}
+
+
+def open_database(url: str, *, read_only: bool) -> PostgresDatabase:
+    """The database that a URL names, which must exist; nothing is asked of the server yet. Raises `StoreError`."""
+    parsed = _parsed(url)
+    reader = create_engine(parsed, poolclass=NullPool, **_options(parsed))
+    event.listen(reader, "connect", _prepare_reader)
+    if read_only:
+        return PostgresDatabase(mask_url(url), reader, None)
+    writer = create_engine(parsed, pool_pre_ping=True, max_overflow=-1, **_options(parsed))
+    event.listen(writer, "connect", _prepare_writer)
+    return PostgresDatabase(mask_url(url), reader, writer)
+
+
+class PostgresDatabase:
+    """`Database` on a server: as many connections read and write as there are threads that do."""
+
+    def __init__(self, name: str, reader: Engine, writer: Engine | None) -> None:
+        """`open_database` makes these."""
+        self.name = name
+        self.reader = reader
+        self.writer = writer
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody is kept out."""
+        yield
+
+    def lock_schema(self, connection: Connection) -> None:
+        """Others wait here until the transaction ends; this one may take its time."""
+        connection.execute(select(*(func.set_config(name, value, True) for name, value in _MIGRATING.items())))
+        connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+
+    def upsert(self, table: Any) -> Any:
+        """PostgreSQL's INSERT ... ON CONFLICT."""
+        return insert(table)
+
+    def append(self, connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """One statement and one array a column, whatever the number of rows: about twice as fast as a statement a
+        row, and as fast as COPY, which would go past SQLAlchemy's handling of errors."""
+        arrays = ", ".join(f"%s::{column.type.compile(connection.dialect)}[]" for column in table.columns)
+        names = ", ".join(column.name for column in table.columns)
+        statement = f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays})"  # noqa: S608  # names of ours
+        connection.exec_driver_sql(statement, tuple(map(list, zip(*rows, strict=True))))
+
+    def vacuum(self) -> None:
+        """Writes every table anew, one after the other; each is locked meanwhile, for readers too."""
+        assert self.writer is not None  # noqa: S101  # whoever vacuums writes
+        with self.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            for table in metadata.sorted_tables:
+                connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
+            connection.exec_driver_sql(f"SET statement_timeout = '{_WRITING['statement_timeout']}'")
+
+    def size(self) -> int:
+        """Of our tables and their indexes."""
+        relation = func.to_regclass(func.unnest([table.name for table in metadata.sorted_tables]).column_valued())
+        with self.reader.connect() as connection:
+            return int(connection.scalar(select(func.sum(func.pg_total_relation_size(relation)))) or 0)
+
+    def passes(self, error: Exception) -> bool:
+        """Connections that broke or could not be made, and waits that took too long."""
+        cause = getattr(error, "orig", error)
+        state = getattr(cause, "sqlstate", None)
+        return isinstance(cause, psycopg.Error) and (
+            state.startswith(_PASSING) if state else isinstance(cause, psycopg.OperationalError)
+        )
+
+    def explain(self, error: Exception) -> str:
+        """In one line, with a remedy where there is one."""
+        return explain(error)
+
+    def close(self) -> None:
+        """Connections in use end when they are given back."""
+        self.reader.dispose()
+        if self.writer is not None:
+            self.writer.dispose()
+
+
+def explain(error: Exception) -> str:
+    """What went wrong and what to do, from an error of SQLAlchemy, psycopg or our own."""
+    text = mask_text(str(getattr(error, "orig", None) or error).strip())
+    reason = _reason(text)
+    found = (remedy for words, remedy in _REMEDIES.items() if words in reason.lower())
+    return ": ".join([reason, *list(found)[:1]])
+
+
+def _reason(text: str) -> str:
+    """The line that says it: the last where several addresses were tried in vain, else the first."""
+    lines = text.splitlines() or [""]
+    attempts = [line for line in lines if line.startswith("- host:")]
+    return (attempts or lines[:1])[-1].rpartition(" failed: ")[2].removeprefix("FATAL:").strip()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise StoreError(f"{mask_url(url)!r} is not a database URL: {_EXAMPLE}") from None
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _options(parsed: URL) -> dict[str, Any]:
+    asked = {name: value for name, value in _REACHING.items() if name not in parsed.query}
+    return {"connect_args": asked | {"cursor_factory": _ExactCursor}, "use_native_hstore": False}
+
+
+def _prepare_reader(session: Session, _record: Any) -> None:
+    _prepare(session, _PATIENT)
+    session.autocommit = False
+    session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    session.read_only = True
+
+
+def _prepare_writer(session: Session, _record: Any) -> None:
+    _prepare(session, _WRITING)
+    # else a crash of the server would take back what was committed, and acknowledged
+    session.execute(
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    )
+    session.autocommit = False
+
+
+def _prepare(session: Session, limits: dict[str, str]) -> None:
+    encoding = session.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise UnfitSchema(f"its encoding is {encoding}: create it with ENCODING 'UTF8', or name another with --db")
+    session.server_cursor_factory = _ExactServerCursor
+    for dumper in (_Text, _BinaryText):
+        session.adapters.register_dumper(str, dumper)
+    calls = ", ".join("set_config(%s, %s, false)" for _ in limits)
+    session.autocommit = True  # until the caller is done, to be so sooner
+    session.execute(f"SELECT {calls}".encode(), [word for pair in limits.items() for word in pair])
+
+
+class _ExactCursor(psycopg.Cursor[Any]):
+    """Takes values as the server has them: the text of a float32 reads as another double."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.format = Format.BINARY
+
+
+class _ExactServerCursor(psycopg.ServerCursor[Any]):
+    """The same, of a result that stays on the server."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.format = Format.BINARY
+
+
+class _Text(Dumper):
+    """What PostgreSQL cannot keep in a text becomes a sign that says so: no name or reason may keep a frame out."""
+
+    oid = psycopg.postgres.types["text"].oid
+
+    def dump(self, obj: str) -> bytes:
+        """In UTF-8."""
+        return obj.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace")
+
+
+class _BinaryText(_Text):
+    format = Format.BINARY
