@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,11 @@ from trackers.eval import box_iou, compute_clear_metrics, compute_hota_metrics, 
 
 from yolotrack.errors import OutputError, SourceError
 from yolotrack.model import Observation
+from yolotrack.vision.base import Tracker
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import supervision as sv
 
 _Ids: TypeAlias = npt.NDArray[np.int64]
 
@@ -38,10 +43,25 @@ class MotBoxes:
     confidence: npt.NDArray[np.float64]
     """0-1; in ground truth, 0 marks a row to ignore."""
 
+    @property
+    def frames(self) -> int:
+        """How many there are from frame 0 to the last with a box."""
+        return int(self.frame.max(initial=-1)) + 1
+
     @classmethod
     def of(cls, observations: Iterable[Observation]) -> MotBoxes:
         """The boxes of tracks from the store, or from anywhere."""
         return cls.from_rows([(row.frame, row.track_id, *row.xyxy, row.confidence) for row in observations])
+
+    @classmethod
+    def selected(cls, batches: Iterable[pa.RecordBatch]) -> MotBoxes:
+        """The boxes that `Store.select` found."""
+        import pyarrow as pa
+
+        table = pa.Table.from_batches(batches)
+        frame, track_id = (table[name].to_numpy().astype(np.int64) for name in ("frame", "tracker_id"))
+        sides = [table[name].to_numpy().astype(np.float64) for name in ("x_min", "y_min", "x_max", "y_max")]
+        return cls(frame, track_id, np.stack(sides, axis=1), table["confidence"].to_numpy().astype(np.float64))
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[float]]) -> MotBoxes:
@@ -93,6 +113,31 @@ def evaluate(ground_truth: MotBoxes | Path, tracks: MotBoxes | Path, iou: float 
     identity = compute_identity_metrics(matched.truth, matched.found, matched.overlap, threshold=iou)
     hota = compute_hota_metrics(matched.truth, matched.found, matched.overlap)
     return _scores(clear, identity, hota)
+
+
+def follow(detections: Iterable[sv.Detections], tracker: Tracker, rate: float) -> MotBoxes:
+    """What a fresh tracker makes of consecutive frames, `rate` of them a second; the first is frame 0."""
+    rows: list[tuple[float, ...]] = []
+    for frame, seen in enumerate(detections):
+        found = tracker.update(seen, frame / rate)
+        columns = (found.tracker_id, found.xyxy, found.confidence)
+        rows += [(frame, track_id, *box, score) for track_id, box, score in zip(*columns, strict=True)]  # type: ignore[arg-type]
+    return MotBoxes.from_rows(rows)
+
+
+def as_frames(boxes: MotBoxes, frames: int) -> list[sv.Detections]:
+    """Boxes as a detector of one class gives them, `frames` frames from 0; ids are not looked at."""
+    import supervision as sv
+
+    return [
+        sv.Detections(
+            xyxy=boxes.xyxy[here].astype(np.float32),
+            confidence=boxes.confidence[here].astype(np.float32),
+            class_id=np.zeros(len(here), dtype=int),
+            data={"class_name": np.full(len(here), "object")},
+        )
+        for here in _rows(boxes, frames)
+    ]
 
 
 def read_mot(path: Path) -> MotBoxes:
@@ -150,7 +195,7 @@ class _Matched:
 
 
 def _matched(truth: MotBoxes, found: MotBoxes) -> _Matched:
-    frames = int(max(truth.frame.max(initial=-1), found.frame.max(initial=-1))) + 1
+    frames = max(truth.frames, found.frames)
     truth_ids, found_ids = _dense(truth.track_id), _dense(found.track_id)
     result = _Matched([], [], [])
     for there, seen in zip(_rows(truth, frames), _rows(found, frames), strict=True):

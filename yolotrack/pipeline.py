@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from yolotrack.broker.base import shard_topic, tracks_log, video_log
 from yolotrack.broker.memory import MemoryBroker
 from yolotrack.config import PipelineSettings
 from yolotrack.crew import Crew, join
-from yolotrack.errors import StoreError
+from yolotrack.errors import StoreAway
 from yolotrack.model import (
     FrameTracks,
     Ledger,
@@ -28,8 +28,10 @@ from yolotrack.model import (
     new_run_id,
     utc_now,
 )
+from yolotrack.roles.books import close_books
 from yolotrack.roles.compile import Pair, compile_video, merge, outcomes
 from yolotrack.roles.detect import DetectRole
+from yolotrack.roles.endure import track_on
 from yolotrack.roles.publish import EstimateMotion, publish
 from yolotrack.roles.track import OpenTracker, TrackRole
 from yolotrack.store.base import Store
@@ -43,6 +45,8 @@ SHOW_SECONDS = 0.02
 PATIENCE_SECONDS = 5.0
 """Longest wait for threads once all is over. One that hangs in a source or detector is left behind: it ends by itself
 when that gives way, and can neither publish nor commit."""
+STORE_PATIENCE = 60.0
+"""Longest time that a database may be away; the source waits meanwhile."""
 SHARD = shard_topic("", 1)
 """One process needs one shard."""
 
@@ -114,6 +118,7 @@ def run_pipeline(
     stop: Event,
     on_progress: Callable[[Progress], None] = lambda _: None,
     show: Show | None = None,
+    keep_detections: bool = False,
 ) -> list[RunSummary]:
     """Run all jobs to their end and summarise each, in order. The jobs' streams differ.
 
@@ -132,14 +137,17 @@ def run_pipeline(
     try:
         for lane in lanes:
             crew.start(f"compile {lane.job.run.stream}", lane.follow, on_error=stop.set)
-        role = TrackRole(
+        new_role = partial(
+            TrackRole,
             broker,
             store,
             open_tracker,
             commit_frames=settings.commit_frames,
             commit_seconds=settings.commit_seconds,
+            keep_detections=keep_detections,
         )
-        crew.start("track", lambda: role.run(SHARD, drained), on_error=broker.close)
+        tracking = partial(track_on, new_role, SHARD, drained, bearing=StoreAway, patience=STORE_PATIENCE)
+        crew.start("track", tracking, on_error=broker.close)
         detecting = DetectRole(broker, detector, model, _shard)
         crew.start("detect", lambda: detecting.run(drained), on_error=broker.close)
         publishing = [crew.start(f"publish {lane.job.run.stream}", partial(lane.publish, stop)) for lane in lanes]
@@ -151,7 +159,8 @@ def run_pipeline(
         drained.set()
         broker.close()
         join(crew.threads, PATIENCE_SECONDS)
-        _close_books(jobs, store)
+        for job in jobs:
+            close_books(store, job.run.run_id)
     if crew.error is not None:
         raise crew.error
     return [lane.summary(store, time.monotonic() - started) for lane in lanes]
@@ -180,15 +189,6 @@ def _report(lanes: Sequence[_Lane], on_progress: Callable[[Progress], None], sho
         on_progress(lane.progress())
         if show is not None and lane.newest is not None:
             show(lane.job.run.stream, lane.newest)
-
-
-def _close_books(jobs: Sequence[Job], store: Store) -> None:
-    """Runs that nobody will finish are `interrupted`, with the frames that were committed."""
-    for job in jobs:
-        with suppress(StoreError):
-            if store.find_run(job.run.run_id).status is RunStatus.RUNNING:
-                claim = store.claim(job.run.run_id)
-                store.end_run(claim, RunStatus.INTERRUPTED, claim.checkpoint.next_index)
 
 
 class _Lane:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 
 from yolotrack.broker.base import SharedBroker, shard_topic
 from yolotrack.config import Settings
 from yolotrack.crew import Crew, join
-from yolotrack.errors import Fenced, StoreError
+from yolotrack.errors import StoreError
 from yolotrack.model import Run
 from yolotrack.roles.deadletters import entomb
 from yolotrack.roles.detect import Decode, DetectRole
+from yolotrack.roles.endure import track_on
 from yolotrack.roles.orphans import end_orphans
 from yolotrack.roles.pin import Pins
 from yolotrack.roles.render import RenderRole
@@ -22,14 +22,11 @@ from yolotrack.roles.track import TrackRole
 from yolotrack.store.base import Store
 from yolotrack.vision.base import Detector, Tracker
 
-log = logging.getLogger("yolotrack.work")
-
 COMMIT_FRAMES = 25
 DRAIN_SECONDS = 60.0
 """Longest time that what is in hand may take to finish."""
-RETRY_SECONDS = (1.0, 30.0)
-"""First and longest pause before a database that refused is tried again."""
 STORE_PATIENCE = 600.0
+"""Longest time that a database may refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +84,13 @@ class Worker:
     def _track(self, shard: str, store: Store, stop: Event) -> None:
         """Track, and start afresh from the store after an error that a fresh start may mend."""
         assert self.open_tracker is not None  # noqa: S101  # whoever brings a store brings trackers
-        pause, failing_since = RETRY_SECONDS[0], 0.0
-        while not stop.is_set():
-            role = TrackRole(
-                self.broker,
-                store,
-                self.open_tracker,
-                commit_frames=COMMIT_FRAMES,
-                commit_seconds=self.settings.pipeline.commit_seconds,
-            )
-            began = time.monotonic()
-            try:
-                role.run(shard, stop)
-            except Fenced as error:
-                log.warning("fenced shard=%s error=%s", shard, error)
-                continue
-            except StoreError as error:
-                if time.monotonic() - began > 2 * RETRY_SECONDS[1]:
-                    pause, failing_since = RETRY_SECONDS[0], 0.0
-                failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since > STORE_PATIENCE:
-                    raise
-                log.error("database refuses, trying again in %.0f s: %s", pause, error)
-                stop.wait(pause)
-                pause = min(2 * pause, RETRY_SECONDS[1])
+        new_role = partial(
+            TrackRole,
+            self.broker,
+            store,
+            self.open_tracker,
+            commit_frames=COMMIT_FRAMES,
+            commit_seconds=self.settings.pipeline.commit_seconds,
+            keep_detections=self.settings.database.detections,
+        )
+        track_on(new_role, shard, stop, bearing=StoreError, patience=STORE_PATIENCE)

@@ -100,6 +100,7 @@ def test_queues_are_declared_durable_bounded_and_explicit(
     for topic in (FRAMES, SUSPECTS, SHARD, QUARANTINE):
         broker.subscribe(topic, 1)
     broker.publish_frame(make_frame("cam", 0))
+    broker.settle()
     broker.publish(tracks_log("cam"), note("cam", 0))
     broker.publish(RUNS, note("cam", 0))
     listed = json.loads(rabbit.control("list_queues", "name", "type", "durable", "arguments", "--formatter", "json"))
@@ -131,6 +132,7 @@ def test_declaring_again_by_another_process_changes_nothing(
     rabbit: RabbitNode, broker: RabbitBroker, namespace: str
 ) -> None:
     broker.publish_frame(make_frame("cam", 0))
+    broker.settle()
     with closing(open_rabbit(rabbit.url, namespace)) as other:
         other.publish_frame(make_frame("cam", 1))
         assert Taker(other.subscribe(FRAMES, 2)).numbers(2) == [0, 1]
@@ -276,6 +278,19 @@ def test_a_reader_from_a_position_and_one_from_the_start_agree(broker: RabbitBro
     assert read_numbers(first, 150) == list(range(150))
     rest = [broker.read(tracks_log("cam"), first.position) for _ in range(3)]
     assert [read_numbers(reader, 150) for reader in (first, *rest)] == [list(range(150, 300))] * 4
+
+
+def test_a_reader_from_a_time_passes_over_what_is_older(broker: RabbitBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tracks_log("cam")
+    broker.publish(log, *(note("cam", number) for number in range(5)))
+    published = utc_now()
+    wait_until(lambda: utc_now() - published > timedelta(seconds=2), "another second of the broker's clock")
+    since = utc_now()
+    broker.publish(log, *(note("cam", number) for number in range(5, 10)))
+
+    assert read_numbers(broker.read(log, since), 10) == list(range(10)), "clocks may differ by minutes"
+    monkeypatch.setattr("yolotrack.broker.rabbitmq.broker.CLOCK_SKEW_SECONDS", 0.0)
+    assert read_numbers(broker.read(log, since), 5) == list(range(5, 10))
 
 
 def test_a_body_in_a_log_that_cannot_be_read_is_passed_over(
@@ -461,6 +476,7 @@ def test_a_url_that_is_none_is_refused() -> None:
 
 def test_queues_with_other_arguments_are_refused(rabbit: RabbitNode, broker: RabbitBroker, namespace: str) -> None:
     broker.publish_frame(make_frame("cam", 0))
+    broker.settle()
     with closing(open_rabbit(rabbit.url, namespace, max_frames=5)) as other:
         other.publish_frame(make_frame("cam", 1))
         for call in (other.settle, lambda: other.subscribe(FRAMES, 1)):

@@ -331,7 +331,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
     sink = opened(path)
     sink.write(picture(7), 0.0)
     path.write_bytes(b"somebody else's")
-    with pytest.raises(OutputError, match="the finished video is") as caught:
+    with pytest.raises(OutputError, match="the finished file is") as caught:
         sink.close()
     assert path.read_bytes() == b"somebody else's"
     finished = Path(str(caught.value).rsplit(" ", 1)[1])

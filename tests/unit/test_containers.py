@@ -26,7 +26,8 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::?[-?][^}]*)?\}")
 
 
 def test_the_services_are_there() -> None:
-    assert set(SERVICES) == {"rabbitmq", "worker", "publisher", "compiler"}
+    assert set(SERVICES) == {"rabbitmq", "postgres", "worker", "publisher", "compiler"}
+    assert SERVICES["postgres"]["profiles"] == ["postgres"]
     assert SERVICES["publisher"]["profiles"] == ["publisher"]
     assert SERVICES["compiler"]["profiles"] == ["compiler"]
 

@@ -1,4 +1,4 @@
-"""Who may import whom: cli -> pipeline -> roles -> contracts -> model, errors; never upwards, adapters never sideways.
+"""Who may import whom: cli -> web -> pipeline -> roles -> contracts -> model, errors; never up, adapters not sideways.
 
 Read off the source, imports within functions included; imports for type checkers alone are free.
 """
@@ -17,8 +17,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "yolotrack"
-ADAPTERS = ("broker", "store", "video", "vision")
-ABOVE_ROLES = ("yolotrack.cli", "yolotrack.pipeline", "yolotrack.worker", "yolotrack.__main__")
+ADAPTERS = ("broker", "store", "video", "vision", "formats")
+ABOVE_ROLES = ("yolotrack.cli", "yolotrack.web", "yolotrack.pipeline", "yolotrack.worker", "yolotrack.__main__")
 HEAVY = (
     "torch",
     "torchvision",
@@ -29,17 +29,25 @@ HEAVY = (
     "supervision",
     "trackers",
     "sqlalchemy",
+    "psycopg",
+    "pyarrow",
     "pika",
+    "starlette",
+    "uvicorn",
 )
 LIGHT_THIRD_PARTY = ("numpy", "supervision")
 ONLY_IN = {
     "typer": ("yolotrack.cli",),
     "pika": ("yolotrack.broker.rabbitmq",),
     "sqlalchemy": ("yolotrack.store",),
+    "psycopg": ("yolotrack.store.postgres",),
+    "pyarrow": ("yolotrack.store", "yolotrack.formats", "yolotrack.evaluate"),
     "ultralytics": ("yolotrack.vision",),
     "openvino": ("yolotrack.vision",),
     "trackers": ("yolotrack.vision", "yolotrack.evaluate", "yolotrack.demo"),
     "av": ("yolotrack.video", "yolotrack.demo"),
+    "starlette": ("yolotrack.web",),
+    "uvicorn": ("yolotrack.web",),
 }
 
 
@@ -131,6 +139,8 @@ def refusal(module: Module, target: str) -> str | None:
 def _refused_ours(module: Module, target: str) -> str | None:
     if module.name in {"yolotrack.model", "yolotrack.errors"}:
         return None if target in {"yolotrack.model", "yolotrack.errors"} else "model and errors are the bottom"
+    if module.within("yolotrack.web") and _under(target, "yolotrack.web", "yolotrack.pipeline"):
+        return None
     if _under(target, *ABOVE_ROLES) and not module.within("yolotrack.cli", "yolotrack.__main__"):
         return "upwards: only the command line knows the pipeline and itself"
     if _under(target, "yolotrack.config") and not _sees_settings(module):
@@ -151,6 +161,8 @@ def _refused_adapter(module: Module, adapter: str, target: str) -> str | None:
         return None if own == adapter or not module.is_contract else "contracts do not know each other"
     if module.within("yolotrack.roles"):
         return "roles know contracts, not adapters"
+    if module.within("yolotrack.web"):
+        return "pages know contracts, not adapters"
     if module.within(*(f"yolotrack.{other}" for other in ADAPTERS if other != adapter)):
         return "adapters do not import each other"
     return None
@@ -189,6 +201,11 @@ def test_every_import_follows_the_layers() -> None:
         ("video/sink.py", "from yolotrack.vision import detector", "adapters do not import each other"),
         ("video/sink.py", "from ..vision.detector import open_detector", "adapters do not import each other"),
         ("video/sink.py", "from yolotrack.roles.track import Track", "upwards"),
+        ("roles/track.py", "import starlette.routing", "starlette belongs to yolotrack.web"),
+        ("roles/track.py", "from yolotrack.web.app import create_app", "upwards: only the command line"),
+        ("pipeline.py", "from yolotrack.web.app import create_app", "upwards: only the command line"),
+        ("web/app.py", "from yolotrack.store.sql import open_store", "pages know contracts, not adapters"),
+        ("web/app.py", "from yolotrack.cli.web import serve", "upwards: only the command line"),
         ("broker/memory.py", "import pika", "pika belongs to yolotrack.broker.rabbitmq"),
         ("pipeline.py", "import typer", "typer belongs to yolotrack.cli"),
         ("model.py", "import msgspec", "numpy and supervision at most"),
@@ -219,6 +236,7 @@ def test_a_planted_violation_is_caught(tmp_path: Path, file: str, source: str, c
         ("store/sql.py", "from yolotrack.config import DatabaseSettings\ndef open_store(): ..."),
         ("broker/rabbitmq.py", "import pika"),
         ("cli/run.py", "import typer\nfrom yolotrack.pipeline import run_pipeline"),
+        ("web/app.py", "import starlette\nfrom yolotrack.web.guard import Guard\nfrom yolotrack.pipeline import run"),
     ],
 )
 def test_what_is_allowed_passes(tmp_path: Path, file: str, source: str) -> None:

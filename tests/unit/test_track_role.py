@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -24,10 +25,11 @@ from tests.support.tracking import (
     wait_for_end,
 )
 from tests.support.waiting import Background, no_thread_left, wait_until
+from yolotrack.broker import memory
 from yolotrack.broker.base import tracks_log
 from yolotrack.broker.memory import MemoryBroker
 from yolotrack.config import DatabaseSettings
-from yolotrack.model import FrameTracks, Ledger, Message, Outcome, Run, RunEnded, RunStarted, RunStatus
+from yolotrack.model import FrameTracks, Ledger, Message, Mode, Outcome, Run, RunEnded, RunStarted, RunStatus
 from yolotrack.roles import track
 from yolotrack.store.base import Store
 from yolotrack.store.sql import open_store
@@ -93,6 +95,34 @@ def test_a_run_becomes_rows_tracks_and_an_end(broker: MemoryBroker, store: Store
     assert not {row[0] for row in table["observations"]} & set(GONE)
     assert published_tracks(broker, run) == list(range(COUNT)), "every frame, once, in order"
     assert left_in(broker, SHARD) == [], "and every message is answered"
+
+
+@pytest.mark.parametrize(("mode", "sizes"), [(Mode.LIVE, [1] * 20), (Mode.ARCHIVE, [10, 10])])
+def test_a_live_run_is_committed_at_once_and_an_archive_in_batches(
+    broker: MemoryBroker, store: Store, monkeypatch: pytest.MonkeyPatch, mode: Mode, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(memory, "IDLE_SECONDS", 60.0)
+    run, watched = replace(make_run(), mode=mode), WatchedStore(store)
+    start, *frames, end = messages_of(run, 20)
+    send(broker, [start])
+    tracking = Tracking(broker, watched, frames=10)
+    log = broker.read(tracks_log(run.stream), "start")
+    for count, frame in enumerate(frames, 1):
+        send(broker, [frame])
+        wait_until(lambda: not broker._queues[SHARD].ready, "the role to take it")
+        if mode is Mode.LIVE:
+            wait_until(lambda: len(watched.batches) == count, "its commit")  # noqa: B023  # called here
+    send(broker, [end])
+    wait_for_end(log, run)
+    broker.close()
+    tracking.join()
+    assert [len(batch.frames) for batch in watched.batches] == sizes
+
+
+def test_a_live_run_is_committed_in_batches_while_more_waits(broker: MemoryBroker, store: Store) -> None:
+    run, watched = replace(make_run(), mode=Mode.LIVE), WatchedStore(store)
+    track_all(broker, watched, messages_of(run, 40), frames=10)
+    assert [len(batch.frames) for batch in watched.batches] == [10] * 4
 
 
 def test_dropped_frames_are_told_from_failed_ones(broker: MemoryBroker, store: Store) -> None:

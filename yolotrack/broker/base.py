@@ -32,8 +32,9 @@ DEAD = "dead"
 QUARANTINE = "quarantine"
 RUNS = "runs"
 
-Start: TypeAlias = Literal["start", "now"] | int
-"""Where to begin in a log: its oldest entry, what comes next, or a position as `LogReader.position` gives it."""
+Start: TypeAlias = Literal["start", "now"] | int | datetime
+"""Where to begin in a log: its oldest entry, what comes next, a position as `LogReader.position` gives it, or a time:
+whatever was published from then on, and perhaps some before, as clocks differ."""
 
 
 def shard_topic(stream: str, shards: int) -> str:
@@ -89,6 +90,10 @@ class Delivery(Protocol):
 
 class Subscription(Protocol):
     """A share of a queue. Iterate it in one thread; close it from any."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a delivery is at hand, so that the next one comes without waiting, as far as can be told."""
 
     def __iter__(self) -> Iterator[Delivery | None]:
         """Deliveries in order, but for those that come again, which may come before, among or behind the others;

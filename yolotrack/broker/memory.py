@@ -102,6 +102,11 @@ class MemorySubscription:
         """By identity, in the order handed out."""
         self._closed = False
 
+    @property
+    def ready(self) -> bool:
+        with self._queue.changed:
+            return not self._closed and self._may_take()
+
     def __iter__(self) -> Iterator[MemoryDelivery | None]:
         while not self._closed:
             yield self._next()
@@ -150,7 +155,7 @@ class MemoryLogReader:
         self._log = log
         self._closed = False
         self.lossless = start != "now"
-        self.position = log.end if start == "now" else log.first if start == "start" else max(start, log.first)
+        self.position = log.end if start == "now" else max(start, log.first) if isinstance(start, int) else log.first
 
     def __iter__(self) -> Iterator[Message | None]:
         while not self._closed:

@@ -9,7 +9,7 @@ from threading import Event
 from typing import TypeAlias
 
 from yolotrack.broker.base import LogReader
-from yolotrack.errors import BadPicture, BrokerClosed, LogCut, Stalled
+from yolotrack.errors import BadPicture, BrokerClosed, LogCut, SourceError, Stalled
 from yolotrack.model import Frame, FrameTracks, Pixels, RunEnded
 from yolotrack.video.base import Draw, Sink, Source
 
@@ -26,21 +26,22 @@ Decode: TypeAlias = Callable[[bytes], Pixels]
 
 def outcomes(
     tracks: LogReader, run_id: str, *, stop: Event, patience: float | None = None
-) -> Generator[FrameTracks, None, None]:
+) -> Generator[FrameTracks, None, RunEnded | None]:
     """The outcome of every frame of a run, once, in index order, until the run ends or `stop` is set.
 
-    Raises `BrokerClosed` when the log ends before the run does, `Stalled` when nothing of the run comes for
-    `patience` seconds, `LogCut` when the log no longer holds all of it. Closes the reader.
+    Returns the end of the run, None when it was stopped. Raises `BrokerClosed` when the log ends before the run does,
+    `Stalled` when nothing of the run comes for `patience` seconds, `LogCut` when the log no longer holds all of it.
+    Closes the reader.
     """
     expected = 0
     heard = time.monotonic()
     with closing(tracks):
         for message in tracks:
             if stop.is_set():
-                return
+                return None
             if isinstance(message, RunEnded) and message.run_id == run_id:
                 _require(message.frame_count <= expected, expected, message.stream)
-                return
+                return message
             if isinstance(message, FrameTracks) and message.run_id == run_id and message.index >= expected:
                 _require(message.index == expected, expected, message.stream)
                 yield message  # an index below was published again after a takeover
@@ -77,16 +78,23 @@ def pairs_of_file(source: Source, outcomes: Iterable[FrameTracks], *, stop: Even
     """Every frame of a run with its outcome, the pictures out of the file that the run was made from.
 
     Pictures and frames find each other by their media time, so the source may hold more pictures than the run.
+    `SourceError` where none of them find each other.
     """
     pictures = iter(source)
     picture = next(pictures, None)
+    frames = found = 0
     for outcome in outcomes:
         if stop.is_set():
             return
         while picture is not None and picture.media_time < outcome.media_time - SAME_TIME:
             picture = next(pictures, None)
         shown = picture is not None and picture.media_time < outcome.media_time + SAME_TIME
+        frames, found = frames + 1, found + shown
         yield (_frame(outcome, picture.pixels) if picture is not None and shown else None), outcome
+    if frames and not found:
+        raise SourceError(
+            f"{source.info.name} has no picture at any time of the run: name the file that it was made of"
+        )
 
 
 def _frame(outcome: FrameTracks, pixels: Pixels) -> Frame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from threading import Event
 from typing import TypeAlias
 
@@ -90,8 +91,17 @@ def _publish_live(broker: Broker, shard: str, frame: Frame) -> None:
     broker.publish_frame(frame, detect=detect)
 
 
-def wait_tracked(broker: Broker, ended: RunEnded, *, stop: Event, on_frame: Callable[[int], None]) -> None:
-    """Return when every frame of a run has its outcome, or `stop` is set; `on_frame` is told how many have so far."""
-    reader = broker.read(tracks_log(ended.stream), "start")
-    for count, _ in enumerate(outcomes(reader, ended.run_id, stop=stop), start=1):
-        on_frame(count)
+def wait_tracked(broker: Broker, run: Run, *, stop: Event, on_frame: Callable[[int], None]) -> RunEnded | None:
+    """Return the end of a run when every frame has its outcome; None when `stop` is set before.
+
+    It is what the workers hold for the end: another than was published, where they took the publisher for dead.
+    `on_frame` is told how many frames have their outcome so far.
+    """
+    told = outcomes(broker.read(tracks_log(run.stream), run.started_at), run.run_id, stop=stop)
+    for frames in count(1):
+        try:
+            next(told)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        on_frame(frames)
+    return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from yolotrack import wire
 from yolotrack.broker.base import Delivery
 from yolotrack.errors import TrackerError
-from yolotrack.model import FrameDetections, FrameLost, FrameTracks, Outcome, RunEnded
+from yolotrack.model import FrameDetections, FrameLost, FrameTracks, Mode, Outcome, RunEnded
 from yolotrack.store.base import Batch, Checkpoint, Claim
 from yolotrack.vision.base import Tracker
 
@@ -34,12 +34,16 @@ class RunState:
     """Of these, the ones that the store keeps."""
     done: list[FrameTracks] = field(default_factory=list)
     """Tracked, not committed yet."""
+    keep_detections: bool = False
+    """Have the store keep what is tracked, to track it again."""
+    kept: dict[int, bytes] = field(default_factory=dict)
+    """Of `done`, as bodies."""
     unanswered: list[Delivery] = field(default_factory=list)
     """Deliveries whose content the store does not hold yet."""
     end: RunEnded | None = None
 
     @classmethod
-    def take_over(cls, claim: Claim, tracker: Tracker) -> RunState:
+    def take_over(cls, claim: Claim, tracker: Tracker, *, keep_detections: bool = False) -> RunState:
         """Where the checkpoint says. The tracker is a new one."""
         checkpoint, record = claim.checkpoint, claim.record
         if checkpoint.tracker_state:
@@ -52,11 +56,17 @@ class RunState:
             record.ledger.published,
             record.model,
             record.model_digest,
+            keep_detections=keep_detections,
         )
         for message in map(_spilled, claim.spilled):
             state.take(message)
         state.spilled = set(state.waiting)
         return state
+
+    @property
+    def live(self) -> bool:
+        """Whether freshness counts in this run."""
+        return self.claim.record.run.mode is Mode.LIVE
 
     @property
     def finished(self) -> bool:
@@ -78,13 +88,15 @@ class RunState:
         if message is None:
             return False
         self.done.append(_track(self.tracker, message))
+        if self.keep_detections and isinstance(message, FrameDetections):
+            self.kept[message.index] = wire.encode_kept(message)
         self.spilled.discard(self.next_index)
         self.next_index += 1
         return True
 
     def committed(self) -> None:
         """What was done is in the store and on the tracks log."""
-        self.done = []
+        self.done, self.kept = [], {}
         self.committed_index = self.next_index
 
     def batch(self) -> Batch:
@@ -96,6 +108,7 @@ class RunState:
             model_digest=self.model_digest,
             model=self.model,
             tracker=self.tracker.name,
+            detections=self.kept,
         )
 
     def answerable(self) -> list[Delivery]:

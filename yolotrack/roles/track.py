@@ -48,17 +48,26 @@ class _Stray:
 class TrackRole:
     """Owns one shard of the broker for as long as it runs; used by one thread.
 
-    At most `commit_frames` frames of a run, or `commit_seconds`, wait for their transaction.
+    At most `commit_frames` frames of a run, or `commit_seconds`, wait for their transaction; those of a live run wait
+    only while more is at hand. `keep_detections` has the store keep what the detector found, to track it again.
     """
 
     def __init__(
-        self, broker: Broker, store: Store, open_tracker: OpenTracker, *, commit_frames: int, commit_seconds: float
+        self,
+        broker: Broker,
+        store: Store,
+        open_tracker: OpenTracker,
+        *,
+        commit_frames: int,
+        commit_seconds: float,
+        keep_detections: bool = False,
     ) -> None:
         self._broker = broker
         self._store = store
         self._open_tracker = open_tracker
         self._commit_frames = commit_frames
         self._commit_seconds = commit_seconds
+        self._keep_detections = keep_detections
         self._runs: dict[str, RunState] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._strays: deque[_Stray] = deque()
@@ -76,10 +85,10 @@ class TrackRole:
                     self._receive(delivery)
                 else:
                     self._bury_strays()
-                self._commit_due(idle=delivery is None)
+                self._commit_due(idle=delivery is None, behind=subscription.ready)
                 if stop.is_set():
                     break
-            self._commit_due(idle=True)
+            self._commit_due(idle=True, behind=False)
 
     def _receive(self, delivery: Delivery) -> None:
         self._notice_session(delivery.session)
@@ -145,7 +154,9 @@ class TrackRole:
         again = self._store.outcomes(claim.run_id, (checkpoint.confirmed_index, checkpoint.next_index))
         self._broker.publish(tracks_log(record.run.stream), *again)
         if record.status is RunStatus.RUNNING:
-            state = self._runs[claim.run_id] = RunState.take_over(claim, self._open_tracker(record.run))
+            tracker = self._open_tracker(record.run)
+            state = RunState.take_over(claim, tracker, keep_detections=self._keep_detections)
+            self._runs[claim.run_id] = state
             self._track(state)  # what waited in the store comes from nobody again
         else:
             self._publish_end(_end_of(record))
@@ -185,10 +196,11 @@ class TrackRole:
         state.published = max(state.published, message.frame_count)
         state.unanswered.append(delivery)
 
-    def _commit_due(self, *, idle: bool) -> None:
+    def _commit_due(self, *, idle: bool, behind: bool) -> None:
         late = time.monotonic() - self._last_commit >= self._commit_seconds
         for state in list(self._runs.values()):
-            if state.finished or len(state.done) >= self._commit_frames or ((idle or late) and state.done):
+            due = idle or late or (state.live and not behind)
+            if state.finished or len(state.done) >= self._commit_frames or (due and state.done):
                 self._commit(state)
         if late:
             self._last_commit = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -38,6 +39,40 @@ def readable_on(color: sv.Color) -> sv.Color:
     return sv.Color.BLACK if (luminance + 0.05) ** 2 > 1.05 * 0.05 else sv.Color.WHITE
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What is drawn of a run's tracks, and how."""
+
+    labels: bool = True
+    """`#id class conf` on every box."""
+    traces: bool = True
+    trace_length: int = 50
+    """Frames that a trace reaches back."""
+    thickness: int | None = None
+    """Of lines, pixels; None grows with the picture."""
+    classes: tuple[str, ...] = ()
+    """Names or numbers; empty draws all."""
+    tracks: tuple[range, ...] = ()
+    """Ids; empty draws all."""
+
+    def chosen(self, found: sv.Detections) -> sv.Detections:
+        """Those that are drawn, in order; all of one frame's tracks in, itself where all are drawn."""
+        if not len(found) or not (self.classes or self.tracks):
+            return found
+        names, numbers, ids = found.data["class_name"], found.class_id, found.tracker_id
+        if numbers is None or ids is None:
+            raise ValueError("tracks have classes and ids")
+        keep = [
+            self._draws(str(name), int(number), int(track))
+            for name, number, track in zip(names, numbers, ids, strict=True)
+        ]
+        return found[np.array(keep)]  # type: ignore[return-value]
+
+    def _draws(self, name: str, number: int, track: int) -> bool:
+        of_class = not self.classes or name in self.classes or str(number) in self.classes
+        return of_class and (not self.tracks or any(track in ids for ids in self.tracks))
+
+
 class Annotator:
     """Draws the tracks of one run's frames, in order: traces, boxes, then labels on top.
 
@@ -45,10 +80,10 @@ class Annotator:
     length.
     """
 
-    def __init__(self, width: int, height: int, settings: OutputSettings) -> None:
-        """For pictures of that size; lines and letters grow with it."""
+    def __init__(self, width: int, height: int, style: Style) -> None:
+        """For pictures of that size; lines and letters grow with it, unless `style` says how thick lines are."""
         size = (width, height)
-        thickness = sv.calculate_optimal_line_thickness(size)
+        thickness = style.thickness or sv.calculate_optimal_line_thickness(size)
         lookup = sv.ColorLookup.TRACK
         self._size = size
         self._scale = max(SMALLEST_TEXT, sv.calculate_optimal_text_scale(size))
@@ -56,7 +91,7 @@ class Annotator:
         self._padding = round(8 * self._scale)
         self._boxes = sv.BoxAnnotator(PALETTE, thickness, lookup)
         self._traces = sv.TraceAnnotator(
-            PALETTE, trace_length=settings.trace_length, thickness=thickness, color_lookup=lookup
+            PALETTE, trace_length=style.trace_length, thickness=thickness, color_lookup=lookup
         )
         self._labels = sv.LabelAnnotator(
             PALETTE,
@@ -66,20 +101,26 @@ class Annotator:
             text_thickness=self._stroke,
             text_padding=self._padding,
         )
-        self._with_labels = settings.labels
-        self._with_traces = settings.traces
+        self.style = style
+        """May be replaced between two frames: traces go on, of the same length and thickness."""
 
     def __call__(self, pixels: Pixels, tracks: FrameTracks) -> Pixels:
         """An annotated copy of the frame's picture."""
         scene: Pixels = pixels.copy()
-        found = tracks.tracks if tracks.outcome is Outcome.TRACKED else sv.Detections.empty()
-        if self._with_traces:
+        found = self.style.chosen(tracks.tracks) if tracks.outcome is Outcome.TRACKED else sv.Detections.empty()
+        if self.style.traces:
             self._traces.annotate(scene, found)  # empty ones too: traces age by frames
+        else:
+            self._traces.trace.put(found)
         if len(found):
             self._boxes.annotate(scene, found)
-            if self._with_labels:
+            if self.style.labels:
                 self._write(scene, found)
         return scene
+
+    def pan(self, right: float, down: float) -> None:
+        """The scene moved by so many pixels since the picture before: so do the traces."""
+        self._traces.trace.xy = self._traces.trace.xy + np.array([right, down], np.float32)
 
     def _write(self, scene: Pixels, found: sv.Detections) -> None:
         labels = _labels(found)
@@ -96,6 +137,16 @@ class Annotator:
         right = self._size[0] - 1 - width - 2 * self._padding
         bottom = self._size[1] - 1
         return max(0.0, min(x, right)), max(height + 2.0 * self._padding, min(y, bottom))
+
+
+def open_annotator(width: int, height: int, settings: OutputSettings) -> Annotator:
+    """An annotator for pictures of that size, of the style in the settings."""
+    return Annotator(width, height, style_of(settings))
+
+
+def style_of(settings: OutputSettings) -> Style:
+    """The style in the settings."""
+    return Style(settings.labels, settings.traces, settings.trace_length, settings.thickness)
 
 
 def _labels(found: sv.Detections) -> list[str]:

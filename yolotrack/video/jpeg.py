@@ -13,6 +13,13 @@ from yolotrack.model import Pixels
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused by their header: 8K is 33 million."""
+SCALED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+"""How to ask OpenCV for a fraction."""
 END = b"\xff\xd9"
 
 
@@ -29,17 +36,26 @@ def encode(pixels: Pixels, quality: int) -> bytes:
 
 def decode(jpeg: bytes) -> Pixels:
     """The picture of a JPEG, uint8 height x width x 3 BGR. `BadPicture` when it is none, cut off, or too large."""
-    _check(jpeg)
+    return decode_scaled(jpeg, 0)[0]
+
+
+def decode_scaled(jpeg: bytes, width: int) -> tuple[Pixels, tuple[int, int]]:
+    """The same by 1/2, 1/4 or 1/8, which costs less, as long as it stays `width` pixels wide (0: not scaled).
+
+    And its true width and height. Errors as of `decode`.
+    """
+    size = _check(jpeg)
+    shrink = next((by for by in (8, 4, 2) if width and size[0] >= width * by), 1)
     try:
-        pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), SCALED[shrink])
     except cv2.error as error:
         raise BadPicture(f"not a readable JPEG: {error.err}") from error
     if pixels is None:
         raise BadPicture("not a readable JPEG")
-    return np.ascontiguousarray(pixels, np.uint8)
+    return np.ascontiguousarray(pixels, np.uint8), size
 
 
-def _check(jpeg: bytes) -> None:
+def _check(jpeg: bytes) -> tuple[int, int]:
     """What OpenCV would not tell: it decodes half a picture without a word, and allocates what a header asks for."""
     if not jpeg:
         raise BadPicture("an empty picture")
@@ -53,3 +69,4 @@ def _check(jpeg: bytes) -> None:
         raise BadPicture(f"more pixels than are allowed ({width}x{height})")
     if not jpeg.rstrip(b"\0").endswith(END):
         raise BadPicture("a JPEG that is cut off")
+    return width, height

@@ -1,10 +1,8 @@
-"""H.264 out: pictures as one video that plays everywhere."""
+"""Video out: pictures as one file that plays everywhere."""
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -21,9 +19,12 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from yolotrack.draft import system_reason
 from yolotrack.errors import OutputError
 from yolotrack.model import Pixels
 from yolotrack.video.base import Sink
+from yolotrack.video.codecs import add_video, check_codec
+from yolotrack.video.draft import Draft
 from yolotrack.video.fit import even, fit
 from yolotrack.video.sound import Sound
 
@@ -36,26 +37,15 @@ FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 FINEST = 90_000
 """Ticks per second, at least: MPEG's clock."""
 NOMINAL_RATE = Fraction(30)
-"""What x264 and the container are told where nobody knows the rate; times are exact all the same."""
+"""What encoder and container are told where nobody knows the rate; times are exact all the same."""
+FEW = 2
+"""Pictures without which x265 makes up the decoding time of the first one. So few are coded in order."""
 ROUNDING = Fraction(1, 1000)
 """Seconds by which a time may miss the grid of the rate and still be meant to be on it: Matroska's unit."""
-MOST_THREADS = 8
-
-_HINTS = {
-    errno.ENOSPC: "the disk is full; free some space",
-    errno.EDQUOT: "the quota is used up; free some space",
-    errno.EFBIG: "the file would be too large for this disk or limit; choose another folder",
-    errno.EACCES: "permission denied; choose a folder that you may write to",
-    errno.EPERM: "permission denied; choose a folder that you may write to",
-    errno.EROFS: "it is on a read-only disk; choose another folder",
-    errno.ENOENT: "there is no such folder; create it first",
-    errno.ENOTDIR: "there is no such folder; create it first",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-}
 
 
 class VideoSink:
-    """H.264, yuv420p, constant quality; the index in front.
+    """H.264, HEVC or AV1, yuv420p, constant quality; the index in front.
 
     Times: one time base that divides the rate's period exactly, at least as fine as 1/90000 s. A picture
     within a millisecond of the rate's grid is put on it, so a constant rate comes out exact; any other keeps
@@ -74,11 +64,8 @@ class VideoSink:
         overwrite: bool,
         audio_from: str | None = None,
     ) -> None:
-        with _translated(path):
-            _check(path, overwrite)
-        self._path = path
-        self._overwrite = overwrite
-        self._part = path.with_name(f".{path.name}.part-{os.getpid()}")
+        self._draft = Draft(path, tuple(FORMATS), overwrite=overwrite)
+        check_codec(settings.codec, self._draft.suffix, width, height)
         self._size = width, height
         self._rate = rate
         self._tick = Fraction(1, FINEST)
@@ -108,14 +95,18 @@ class VideoSink:
             return
         with self._failing():
             if self._last < 0:
-                raise OutputError(f"{self._path} was not written: there were no pictures")
-            self._mux(self._video.encode(), closing=True)
+                raise OutputError(f"{self._draft.path} was not written: there were no pictures")
+            packets = self._video.encode()
+            if self._first_dts is None and len(packets) <= FEW:
+                for packet in packets:
+                    packet.dts = packet.pts
+            self._mux(packets, closing=True)
             self._copy_sound(self._last + self._period)
             self._container.close()
-            _sync(self._part)
+            self._draft.sync()
         self._done = True
         self._release()
-        self._publish()
+        self._draft.publish()
 
     def abort(self) -> None:
         """Give up and leave nothing behind."""
@@ -123,51 +114,45 @@ class VideoSink:
             return
         self._done = True
         # Without its name, closing fails early instead of moving the index of a file that nobody wants.
-        self._part.unlink(missing_ok=True)
+        self._draft.discard()
         with suppress(av.error.FFmpegError):
             self._container.close()
         self._release()
-        self._part.unlink(missing_ok=True)
+        self._draft.discard()
 
     def _new_container(self) -> OutputContainer:
-        suffix = self._path.suffix.lower()
-        options = {} if suffix == ".mkv" else {"movflags": "+faststart"}
-        return av.open(f"file:{self._part}", "w", format=FORMATS[suffix], container_options=options)
+        suffix = self._draft.suffix
+        # MP4 says how long a track lasts in units of the whole file, milliseconds unless told otherwise.
+        exact = {"movflags": "+faststart", "movie_timescale": str(self._tick.denominator)}
+        options = {} if suffix == ".mkv" else exact
+        return av.open(f"file:{self._draft.part}", "w", format=FORMATS[suffix], container_options=options)
 
     def _begin(self, settings: OutputSettings) -> None:
         try:
             self._start_encoding(settings)
         except (ValueError, av.error.FFmpegError) as error:
-            if self._sound is None or _reason(error):
+            if self._sound is None or system_reason(error):
                 raise
-            kind, codec = self._path.suffix, self._sound.codec
-            log.warning("%s gets no sound: a %s file cannot hold %s", self._path, kind, codec)
+            kind, codec = self._draft.suffix, self._sound.codec
+            log.warning("%s gets no sound: a %s file cannot hold %s", self._draft.path, kind, codec)
             self._release()
             self._container = self._new_container()
             self._start_encoding(settings)
 
     def _start_encoding(self, settings: OutputSettings) -> None:
-        self._video = self._video_stream(settings)
+        width, height = self._size
+        self._video = add_video(
+            self._container,
+            settings,
+            suffix=self._draft.suffix,
+            width=width + width % 2,
+            height=height + height % 2,
+            rate=self._rate or NOMINAL_RATE,
+            tick=self._tick,
+        )
         if self._sound is not None:
             self._sound.join(self._container)
         self._container.start_encoding()
-
-    def _video_stream(self, settings: OutputSettings) -> VideoStream:
-        stream = self._container.add_stream(
-            "libx264",
-            rate=self._rate or NOMINAL_RATE,
-            options={"preset": settings.preset, "crf": str(settings.crf)},
-            time_base=self._tick,
-        )
-        width, height = self._size
-        stream.width, stream.height = width + width % 2, height + height % 2
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.thread_count = min(MOST_THREADS, os.cpu_count() or 1)
-        # BT.601, limited range: what the conversion gives, and what readers without colour management assume.
-        context.colorspace, context.color_range = 5, 1
-        context.color_primaries, context.color_trc = 5, 6
-        return stream
 
     def _pts(self, media_time: float) -> int:
         time = Fraction(media_time)
@@ -196,7 +181,7 @@ class VideoSink:
             if self._first_dts is None:
                 self._first_dts = dts
             packet.duration = self._period
-            if closing and packet is packets[-1] and self._path.suffix.lower() != ".mkv":
+            if closing and packet is packets[-1] and self._draft.suffix != ".mkv":
                 # A track of MP4 lasts from its first to its last dts and on; at uneven times that is not how
                 # long its pictures last, as dts run behind.
                 packet.duration = self._last + self._period - (dts - self._first_dts)
@@ -208,29 +193,11 @@ class VideoSink:
         if self._sound is not None:
             self._sound.copy_until(self._container, until * self._tick)
 
-    def _publish(self) -> None:
-        """Take the final name, over nothing that came there in the meantime."""
-        with _translated(self._path):
-            if self._overwrite:
-                self._part.replace(self._path)
-                return
-            try:
-                os.link(self._part, self._path)
-            except FileExistsError:
-                raise OutputError(
-                    f"{self._path} appeared while it was written; the finished video is {self._part}"
-                ) from None
-            except OSError:  # a disk without hard links
-                _check(self._path, self._overwrite)
-                self._part.replace(self._path)
-            else:
-                self._part.unlink()
-
     @contextmanager
     def _failing(self) -> Iterator[None]:
         """Whatever fails leaves nothing behind, and is told as `OutputError`."""
         try:
-            with _translated(self._path):
+            with self._draft.translated():
                 yield
         except Exception:
             self.abort()
@@ -268,39 +235,7 @@ def open_sink(
     )
 
 
-def _check(path: Path, overwrite: bool) -> None:
-    if path.suffix.lower() not in FORMATS:
-        kinds = ", ".join(FORMATS)
-        raise OutputError(f"cannot write {path}: unknown kind of video; end its name in one of {kinds}")
-    if path.is_dir():
-        raise OutputError(f"cannot write {path}: it is a folder; name a file")
-    if not path.parent.is_dir():
-        raise OutputError(f"cannot write {path}: there is no folder {path.parent}; create it first")
-    if path.exists() and not overwrite:
-        raise OutputError(f"cannot write {path}: it exists; choose another name, or set --overwrite")
-
-
 def _frame(pixels: Pixels) -> VideoFrame:
     """The picture as yuv420p. OpenCV converts four times as fast as swscale."""
     planes = cv2.cvtColor(even(pixels), cv2.COLOR_BGR2YUV_I420)
     return VideoFrame.from_numpy_buffer(np.asarray(planes, np.uint8), "yuv420p")
-
-
-def _sync(path: Path) -> None:
-    """Have the disk say now whether it holds everything."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _reason(error: Exception) -> str | None:
-    return _HINTS.get(getattr(error, "errno", None) or 0)
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """FFmpeg's and the system's errors as ours."""
-    try:
-        yield
-    except (OSError, av.error.FFmpegError) as error:
-        reason = _reason(error) or f"{error.strerror or error}; try another folder"
-        raise OutputError(f"cannot write {path}: {reason}") from error

@@ -5,55 +5,86 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from threading import Event
 
 from yolotrack.errors import OutputError
 from yolotrack.model import Pixels
 
-QUIT_KEYS = frozenset({ord("q"), 27})
+QUIT_KEYS = frozenset({"q", "\x1b"})
 PATIENCE_SECONDS = 60.0
 """For a window to open on a busy machine."""
+LARGEST = (1600, 900)
+"""How large a window opens at most; whoever sits in front of it may make it larger."""
+NO_KEY = 0xFF
 _PROBE = "import cv2; cv2.namedWindow('yolotrack'); cv2.destroyAllWindows()"
 
 
 class Window:
-    """One window per stream, with the newest picture. q, Esc or closing a window sets `stop`.
+    """One window per name, with the newest picture. q, Esc or closing a window sets `stop`.
 
     Every call from one thread, on macOS the main one.
     """
 
-    def __init__(self, stop: Event) -> None:
-        """Raises `OutputError` where no window can be opened."""
+    def __init__(self, stop: Event, *, instead: str = "leave out --show, or give it a display") -> None:
+        """Raises `OutputError`, which says what to do `instead`, where no window can be opened."""
         os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # OpenCV brings no fonts for its toolbar
-        _check()
+        _check(instead)
         self._stop = stop
-        self._shown: set[str] = set()
+        self.on_key: Callable[[str], None] = lambda _: None
+        """Told of every other key."""
+        self._opened: dict[str, tuple[str, int, int]] = {}
+        """Title of each, and size of its last picture."""
 
     def show(self, stream: str, pixels: Pixels) -> None:
-        """Show a picture, and look at the keyboard."""
+        """Show a picture in the window of a stream, and look at the keyboard."""
+        self.show_as(stream, f"yolotrack - {stream}", pixels)
+
+    def show_as(self, name: str, title: str, pixels: Pixels) -> None:
+        """The same in the window of that name, which bears that title from now on."""
         import cv2
 
         if self._stop.is_set():
             return
-        title = f"yolotrack - {stream}"
-        if title in self._shown and cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1:
+        if name not in self._opened:
+            cv2.namedWindow(name, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        elif cv2.getWindowProperty(name, cv2.WND_PROP_VISIBLE) < 1:
             self._stop.set()
             return
-        cv2.imshow(title, pixels)
-        self._shown.add(title)
-        if cv2.waitKey(1) & 0xFF in QUIT_KEYS:
-            self._stop.set()
+        self._dress(name, title, pixels.shape[1], pixels.shape[0])
+        cv2.imshow(name, pixels)
+        self._take_key(cv2.waitKey(1) & 0xFF)
 
     def close(self) -> None:
         """Close what was opened; idempotent."""
         import cv2
 
-        for title in self._shown:
-            cv2.destroyWindow(title)
-        self._shown = set()
+        for name in self._opened:
+            cv2.destroyWindow(name)
+        self._opened = {}
+
+    def _dress(self, name: str, title: str, width: int, height: int) -> None:
+        """Give it a title, and a size that fits the picture; whoever changed its size keeps that until the next."""
+        import cv2
+
+        known = self._opened.get(name, ("", 0, 0))
+        if known[0] != title:
+            cv2.setWindowTitle(name, title)
+        if known[1:] != (width, height):
+            scale = min(1.0, LARGEST[0] / width, LARGEST[1] / height)
+            cv2.resizeWindow(name, round(width * scale), round(height * scale))
+        self._opened[name] = (title, width, height)
+
+    def _take_key(self, code: int) -> None:
+        if code == NO_KEY:
+            return
+        if chr(code) in QUIT_KEYS:
+            self._stop.set()
+        else:
+            self.on_key(chr(code))
 
 
-def _check() -> None:
+def _check(instead: str) -> None:
     """Open a window in a process of its own: where there is no display, Qt ends the whole process."""
     try:
         done = subprocess.run(  # noqa: S603  # nothing in it comes from outside
@@ -64,7 +95,7 @@ def _check() -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise OutputError("no window can be opened: the display does not answer; leave out --show") from None
+        raise OutputError(f"no window can be opened: the display does not answer; {instead}") from None
     if done.returncode:
         why = "this OpenCV has no windows" if b"not implemented" in done.stderr else "there is no display to reach"
-        raise OutputError(f"no window can be opened: {why}; leave out --show, or give it a display")
+        raise OutputError(f"no window can be opened: {why}; {instead}")

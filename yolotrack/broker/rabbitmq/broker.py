@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from contextlib import closing, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pika
@@ -116,9 +116,8 @@ class RabbitBroker:
         """The last frames of a run in the video log, read from `since` up to a barrier of its own."""
         self._refuse_when_closed()
         barrier = new_barrier()
-        start = datetime.fromtimestamp(since.timestamp() - CLOCK_SKEW_SECONDS, since.tzinfo)
         last: list[Frame] = []
-        with closing(RabbitLogReader(self._in, self._topology, video_log(stream), start)) as reader:
+        with closing(self.read(video_log(stream), since)) as reader:
             self.publish(video_log(stream), barrier)
             for message in reader:
                 if message == barrier:
@@ -139,6 +138,8 @@ class RabbitBroker:
 
     def read(self, log: str, start: Start) -> RabbitLogReader:
         self._refuse_when_closed()
+        if isinstance(start, datetime):
+            start -= timedelta(seconds=CLOCK_SKEW_SECONDS)
         return RabbitLogReader(self._in, self._topology, log, start)
 
     def close(self) -> None:

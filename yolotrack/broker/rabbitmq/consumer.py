@@ -18,6 +18,9 @@ from yolotrack.errors import BrokerClosed, BrokerError
 IDLE_SECONDS = 0.1
 REOPEN_SECONDS = 0.5
 ATTACH_SECONDS = 5.0
+NOT_READY = "does not have a replica on the local node"
+"""What a busy broker says of a log that it is still setting up."""
+NOT_READY_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Consumer:
         self._channel: Channel | None = None
         self._error: BrokerError | None = None
         self._consuming = False
+        self._not_ready = 0
         self._attached = threading.Event()
         self._closed = threading.Event()
         self.session = 0
@@ -173,6 +177,7 @@ class Consumer:
 
     def _on_attached(self) -> None:
         self._consuming = True
+        self._not_ready = 0
         self._attached.set()
 
     def _on_deleted(self, channel: Channel) -> None:
@@ -185,6 +190,11 @@ class Consumer:
         if channel is not self._channel or not channel.connection.is_open:
             return
         # once it consumes, a refusal is about what is passing: say, an answer that took too long
-        self.lost(None if self._consuming else refusal(reason))
+        self.lost(None if self._consuming or self._is_not_ready(reason) else refusal(reason))
         if self._error is None:
             self._link.later(REOPEN_SECONDS, lambda: self.start(channel.connection))
+
+    def _is_not_ready(self, reason: Exception) -> bool:
+        """Whether the log is only being set up, and was not for too long yet."""
+        self._not_ready += NOT_READY in str(reason)
+        return NOT_READY in str(reason) and self._not_ready <= NOT_READY_TRIES

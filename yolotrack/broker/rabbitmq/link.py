@@ -51,6 +51,8 @@ class Link:
         self._started: list[Part] = []
         self._connection: pika.SelectConnection | None = None
         self._down_since: float | None = time.monotonic()
+        self._told = False
+        """Of this outage; each attempt fails with the same words."""
         self._closing = threading.Event()
         self._ready = threading.Event()
         self._failure: BrokerError | None = None
@@ -132,6 +134,7 @@ class Link:
 
     def _on_open(self, connection: Connection) -> None:
         self._down_since = None
+        self._told = False
         log.info("connected broker=%s purpose=%s", mask_url(self._url), self._purpose)
         connection.add_on_connection_blocked_callback(
             lambda *_: log.warning("blocked: the broker takes no messages for now (memory or disk alarm)")
@@ -155,8 +158,9 @@ class Link:
 
     def _lost(self, error: BaseException | str) -> None:
         self._down_since = self._down_since or time.monotonic()
-        if not self._closing.is_set():
-            log.warning("connection lost purpose=%s error=%s", self._purpose, mask_text(repr(error)))
+        if not self._closing.is_set() and not self._told:
+            self._told = True
+            log.warning("connection lost, trying again purpose=%s error=%s", self._purpose, mask_text(repr(error)))
         for part in list(self._parts):
             part.lost(None)
         if isinstance(error, ProbableAuthenticationError | ProbableAccessDeniedError):

@@ -53,6 +53,10 @@ class RabbitSubscription:
         self._bury = bury
         self._consumer = consumer
 
+    @property
+    def ready(self) -> bool:
+        return self._consumer.backlog() > 0
+
     def __iter__(self) -> Iterator[RabbitDelivery | None]:
         for raw in self._consumer:
             if raw is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from yolotrack import wire
@@ -25,7 +24,7 @@ WATCHDOG_SECONDS = 5.0
 class RabbitLogReader:
     """A reader of a stream queue. What it has not taken when the connection breaks, it reads again from its place."""
 
-    def __init__(self, link: Link, topology: Topology, log: str, start: Start | datetime) -> None:
+    def __init__(self, link: Link, topology: Topology, log: str, start: Start) -> None:
         self._skipping = start == "now" and log.startswith("video.")
         self._start: Any = {"start": "first", "now": "next"}.get(start, start) if isinstance(start, str) else start
         self._position: int | None = start if isinstance(start, int) else None
