@@ -1,0 +1,1 @@
+"""Pages that a browser watches streams in, and the app that serves them."""
