@@ -13,6 +13,7 @@ from tests.support.cluster import Cluster
 from tests.support.histories import dump_of
 from tests.support.rabbit import RabbitNode
 from tests.support.scene_videos import SceneVideo, write_scene
+from tests.support.screen import Screen, virtual_screen
 from tests.support.videos import write_video
 from yolotrack.demo.scene import Scene
 from yolotrack.demo.source import IMGSZ, WEIGHTS
@@ -34,6 +35,13 @@ def scene_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def disc_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """50 numbered pictures, 160x120, 25 a second; `scripted_model` sees the disc in them."""
     return write_video(tmp_path_factory.mktemp("videos") / "discs.mp4", 50)
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Iterator[Screen]:
+    """A virtual screen."""
+    with virtual_screen(tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

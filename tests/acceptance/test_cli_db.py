@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import pty
@@ -18,47 +16,21 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.support.stores import BEGIN, NAMES, batch_of, claimed, lost, make_run, open_file, tracked
+from tests.support.stores import BEGIN, NAMES, batch_of, claimed, make_run, open_file, tracked
+from tests.support.three_runs import FIRST, LATEST, SECOND, rows_of, write_three_runs
 from yolotrack.cli import app
 from yolotrack.cli.common import exit_code_of
-from yolotrack.model import Outcome, Run, RunStatus
-from yolotrack.store.base import Batch, Checkpoint
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FIRST, SECOND, LATEST = (
-    "01a2055b-1c73-7218-a3b9-4f17f13e96a0",
-    "01a2055b-1c73-7ad0-a6e8-7ddf86f6dc63",
-    "01a2055b-2d22-7d0b-ba4d-6c255744591a",
-)
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three runs: complete, interrupted, and one that runs, 12 of its frames in flight."""
-    path = tmp_path_factory.mktemp("db") / "tracks.db"
-    with closing(open_file(path)) as store:
-        for number, (run_id, stream, count) in enumerate(
-            ((FIRST, "car-detection", 50), (SECOND, "gate-north", 6), (LATEST, "car-detection", 400))
-        ):
-            run = make_run(stream, minute=number, run_id=run_id)
-            claim = claimed(store, run)
-            frames = [_frame(run, index) for index in range(count)]
-            in_flight = 12 if run_id == LATEST else 0
-            checkpoint = Checkpoint(count, count)
-            store.commit(
-                claim, Batch(tuple(frames), checkpoint, count + in_flight, "d1g", "weights/yolov8n.pt", "bytetrack")
-            )
-            if run_id != LATEST:
-                store.end_run(claim, (RunStatus.COMPLETE, RunStatus.INTERRUPTED)[number], count)
-    return path
-
-
-def _frame(run: Run, index: int) -> Any:
-    if index == 4:
-        return lost(run, index, Outcome.DROPPED if run.run_id == FIRST else Outcome.FAILED)
-    return tracked(run, index, ids=(1, 3, 20), class_id=(2, 0, 7), confidence=(0.9, 0.55, 1 / 3))
+    return write_three_runs(tmp_path_factory.mktemp("db") / "tracks.db")
 
 
 @pytest.fixture
@@ -79,11 +51,6 @@ def db(path: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> Any:
         return code, captured.out, captured.err
 
     return call
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    """The rows of CSV."""
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 def in_terminal(path: Path, columns: int, *arguments: str) -> list[str]:
@@ -140,9 +107,10 @@ def test_csv_and_json_tell_what_the_store_holds(db: Any, path: Path) -> None:
         expected = list(store.observations(SECOND))
     assert len(from_csv) == len(from_json) == len(expected) == 15
     for text, values, row in zip(from_csv, from_json, expected, strict=True):
-        assert text == {name: str(value) for name, value in values.items()}
+        assert {name: type(values[name])(value) for name, value in text.items()} == values
         assert tuple(values[name] for name in ("x_min", "y_min", "x_max", "y_max")) == row.xyxy
-        assert values["confidence"] == pytest.approx(row.confidence, abs=1e-6)
+        assert np.float32(values["confidence"]) == np.float32(row.confidence), "as short as can be, and exact"
+        assert len(str(values["confidence"])) <= len("0.33333334")
         assert (values["tracker_id"], values["frame"], values["media_time"]) == (
             row.track_id,
             row.frame,
@@ -159,14 +127,22 @@ def test_tracks_may_be_named_several_times(db: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "run_id"), [((), LATEST), (("--run", "latest"), LATEST), (("--run", SECOND[:16]), SECOND)]
+    ("asked", "run_ids"),
+    [
+        ((), [SECOND, LATEST]),
+        (("--run", "latest"), [LATEST]),
+        (("--run", SECOND[:16]), [SECOND]),
+        (("--run", "latest", "--run", FIRST), [LATEST, FIRST]),
+        (("--run", "all"), [FIRST, SECOND, LATEST]),
+        (("--stream", "car-detection"), [LATEST]),
+        (("--stream", "car-detection", "--run", "all"), [FIRST, LATEST]),
+        (("--stream", "gate-north", "--run", "latest"), [SECOND]),
+    ],
 )
-def test_the_run_is_the_latest_or_named_by_the_beginning_of_its_id(
-    db: Any, asked: tuple[str, ...], run_id: str
-) -> None:
+def test_runs_are_the_newest_of_each_stream_or_as_named(db: Any, asked: tuple[str, ...], run_ids: list[str]) -> None:
     code, out, _ = db("query", *asked)
     assert code == 0
-    assert {row["run_id"] for row in rows_of(out)} == {run_id}
+    assert list(dict.fromkeys(row["run_id"] for row in rows_of(out))) == run_ids
 
 
 @pytest.mark.parametrize(("style", "expected"), [("csv", 1), ("json", "[]\n"), ("table", "")])
@@ -270,15 +246,29 @@ def test_runs_balance_in_csv_and_json(db: Any) -> None:
     assert float(rows[0]["duration"]) > 0
     assert rows[2]["duration"] == ""
     values = json.loads(db("runs", "--format", "json")[1])
-    assert [{name: "" if value is None else str(value) for name, value in row.items()} for row in values] == rows
+    for text, row in zip(rows, values, strict=True):
+        assert {name: type(row[name])(value) if value else None for name, value in text.items()} == row
+
+
+def test_runs_tell_their_speed_and_their_share_of_the_disk(db: Any, path: Path) -> None:
+    first, _, latest = json.loads(db("runs", "--format", "json")[1])
+    assert first["fps"] == round(50 / first["duration"], 2)
+    assert latest["fps"] is None
+    assert (first["observations"], latest["observations"]) == (49 * 3, 399 * 3)
+    rows = [json.loads(line) for line in db("runs", "--format", "jsonl")[1].splitlines()]
+    size = sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+    assert sum(row["estimated_bytes"] for row in rows) == pytest.approx(size, abs=len(rows))
+    assert latest["estimated_bytes"] > 5 * first["estimated_bytes"]
 
 
 def test_a_wide_terminal_gets_one_line_a_run(path: Path) -> None:
     lines = in_terminal(path, 200, "runs")
-    assert len(lines) == 2 + 3
+    assert len(lines) == 2 + 3 + 1
+    assert lines[-1].startswith("the database takes ")
     header = lines[0] + lines[1]
     for word in ("run", "stream", "source", "status", "published", "flight", "tracks", "started", "duration", "model"):
         assert word in header
+    assert header.split().count("fps") == header.split().count("size") == 1
     first = lines[2].split()
     assert first[:4] == [FIRST[:16], "car-detection", "car-detection.mp4", "complete"]
     assert first[4:10] == ["50", "49", "0", "1", "0", "3"]
@@ -289,7 +279,7 @@ def test_a_wide_terminal_gets_one_line_a_run(path: Path) -> None:
 def test_a_narrow_terminal_gets_two_lines_a_run_that_fit(path: Path) -> None:
     lines = in_terminal(path, 80, "runs")
     assert max(map(len, lines)) <= 80
-    assert len(lines) == 2 + 2 * 3 + 1
+    assert len(lines) == 2 + 2 * 3 + 2
     assert lines[2].split() == [FIRST[:16], "complete", "50", "49", "0", "1", "0", "3"]
     assert lines[3].split()[0] == "car-detection"
     assert lines[4].split()[0] == SECOND[:16], "enough of the id to tell it from the others"

@@ -159,6 +159,7 @@ def _publish_poisoned(cluster: Cluster, frames: Sequence[Frame]) -> None:
     """All frames, and between them a message that is about nothing."""
     with closing(RawPublisher(cluster)) as raw:
         cluster.broker.publish_frame(frames[0])  # which declares what frames are routed to
+        cluster.broker.settle()
         for frame in frames[1:]:
             raw.send(frame.stream, poisoned(frame), headers_of(frame))
             if frame.index == FRAMES // 2:

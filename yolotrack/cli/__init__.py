@@ -9,8 +9,9 @@ import typer
 
 from yolotrack import __version__
 from yolotrack.cli import compile as compiling
-from yolotrack.cli import config, db, demo, publish, run, view, work
+from yolotrack.cli import config, db, demo, evaluate, publish, retrack, run, view, work
 from yolotrack.cli.common import exit_code_of
+from yolotrack.cli.webopt import WebCommand
 
 app = typer.Typer(
     name="yolotrack",
@@ -37,11 +38,13 @@ def _root(
 
 
 app.command("run", short_help="Track the objects of one or more videos.")(run.run)
-app.command("demo", short_help="See it work on a synthetic street.")(demo.demo)
+app.command("demo", cls=WebCommand, short_help="See it work on a synthetic street.")(demo.demo)
 app.command("publish", short_help="Send a video to workers.")(publish.publish)
 app.command("work", short_help="Detect and track for publishers anywhere.")(work.work)
-app.command("view", short_help="Watch a stream.")(view.view)
+app.command("view", cls=WebCommand, short_help="Watch a stream.")(view.view)
 app.command("compile", short_help="Make an annotated video of a run.")(compiling.compile_)
+app.command("retrack", short_help="Track a run again without detecting again.")(retrack.retrack)
+app.command("eval", short_help="Score tracks against ground truth.")(evaluate.evaluate)
 app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 

@@ -1,8 +1,9 @@
-"""`yolotrack demo`: the whole thing on a synthetic street, offline, with the truth known."""
+"""`yolotrack demo`: the whole thing on a synthetic street, offline, with the truth known; or as a page for visitors."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolotrack.cli import common, options
-from yolotrack.errors import OutputError
+from yolotrack.cli import common, options, webopt
+from yolotrack.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from yolotrack.config import Settings
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from yolotrack.pipeline import RunSummary
 
 
+ROUND_ONLY = ("folder", "seed", "frames", "show", "as_json", "quiet")
+PAGE_ONLY = ("token", "max_mb", "max_seconds", "model")
+
+
 def demo(
+    context: typer.Context,
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for what the demo writes.")] = Path(
         "yolotrack-demo"
     ),
@@ -30,6 +36,11 @@ def demo(
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames, 25 a second.")] = 300,
     show: Annotated[bool, typer.Option("--show", help="Open a window.")] = False,
     tracker: options.Tracker = None,
+    web: webopt.Web = None,
+    model: options.Model = None,
+    token: webopt.Token = None,
+    max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="With --web: largest upload, megabytes.")] = 200,
+    max_seconds: Annotated[int, typer.Option("--max-seconds", min=1, help="With --web: longer videos are cut.")] = 120,
     config: common.ConfigOption = None,
     log_level: common.LogLevelOption = None,
     as_json: common.JsonOption = False,
@@ -37,11 +48,19 @@ def demo(
 ) -> None:
     """Render a synthetic street, track it with the bundled model, and score the tracks against the truth.
 
-    Needs no network and no video. The bundled model knows this scene and nothing else.
+    Needs no network and no video. The bundled model knows this scene and nothing else. With --web a page: visitors
+    pick a street or upload a video, which the model of the settings finds objects in, and watch it being tracked.
     """
     from yolotrack.cli.signals import leaving
     from yolotrack.demo.scene import Scene
 
+    _refuse_given(context, PAGE_ONLY if web is None else ROUND_ONLY)
+    if web is not None:
+        from yolotrack.cli.demo_web import serve_demo
+
+        wanted = options.given(weights=model)
+        settings = common.settings_from(config, None, log_level, model=wanted, tracker=options.given(name=tracker))
+        return serve_demo(settings, web, token, max_mb, max_seconds)
     settings = _settings(config, log_level, folder, options.given(name=tracker))
     _make(folder)
     scene = Scene(seed=seed, frames=frames)
@@ -52,6 +71,14 @@ def demo(
         _print(settings, summary, scores, as_json=as_json)
         if stop.is_set():
             raise typer.Exit(common.INTERRUPTED)
+
+
+def _refuse_given(context: typer.Context, names: Sequence[str]) -> None:
+    """`UsageError` for an option that the user gave and that would do nothing."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{parameter.opts[0]} goes {'with' if parameter.name in PAGE_ONLY else 'without'} --web")
 
 
 def _settings(config: Path | None, log_level: str | None, folder: Path, tracker: dict[str, str]) -> Settings:

@@ -1,22 +1,18 @@
-"""Rows on standard output: a table for people, CSV or JSON for programs. All but the runs' table in flat memory."""
+"""Tables for people, on standard output."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-Format: TypeAlias = Literal["table", "csv", "json"]
-
 _ROWS_AT_ONCE = 500
+_UNITS = ((1, "kB"), (2, "MB"), (3, "GB"), (4, "TB"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +25,7 @@ class Column:
     right: bool = False
 
 
-def default_format() -> Format:
-    """A table on a terminal, CSV into a pipe or file."""
-    return "table" if sys.stdout.isatty() else "csv"
-
-
-def print_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """A line of names, then one a row; what is None stays empty. Returns how many rows there were."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
-    count = 0
-    for count, row in enumerate(rows, 1):  # noqa: B007
-        writer.writerow(row)
-    return count
-
-
-def print_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """One array of objects, one a line. Returns how many there were."""
-    count = 0
-    for count, row in enumerate(rows, 1):
-        opening = "[\n" if count == 1 else ",\n"
-        sys.stdout.write(opening + json.dumps(dict(zip(names, row, strict=True))))
-    print("\n]" if count else "[]")
-    return count
-
-
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], title: str = "") -> int:
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], title: str = "", *, gap: int = 2) -> int:
     """A table, printed part by part. Returns how many rows it had; prints nothing for none."""
     from rich.console import Console
     from rich.text import Text
@@ -64,7 +35,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], title:
     for part in _parts(rows):
         if title and not count:
             console.print(Text(title, style="bold"))
-        console.print(build_table(columns, part, header=not count))
+        console.print(build_table(columns, part, header=not count, gap=gap))
         count += len(part)
     return count
 
@@ -95,6 +66,21 @@ def fits(console: Console, table: Table) -> bool:
 
     unlimited = console.options.update(max_width=10_000)
     return Measurement.get(console, unlimited, table).maximum <= console.width
+
+
+def clock(seconds: float, places: int = 3) -> str:
+    """`0:01:10.250`."""
+    minutes, seconds = divmod(round(seconds, places), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{seconds:0{places + 3}.{places}f}"
+
+
+def size_text(size: float) -> str:
+    """`417.8 MB`, as disks are sold."""
+    if size < 1000:
+        return f"{size:.0f} B"
+    unit, name = next((1000.0**power, name) for power, name in _UNITS if size < 1000 ** (power + 1) or name == "TB")
+    return f"{size / unit:.1f} {name}"
 
 
 def _parts(rows: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:

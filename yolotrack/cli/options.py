@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
+
+from yolotrack.errors import UsageError
 
 Model = Annotated[
     str | None,
@@ -19,6 +22,7 @@ Classes = Annotated[
     typer.Option("--classes", help="Names or numbers to keep, as in person,car or 0,2."),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:0 or mps.")]
+Batch = Annotated[int | None, typer.Option("--batch", help="Pictures per batch on CUDA.")]
 Half = Annotated[bool | None, typer.Option("--half", help="Half precision on CUDA.")]
 Tracker = Annotated[
     str | None,
@@ -32,6 +36,14 @@ Stream = Annotated[str | None, typer.Option("--stream", help="Name of the stream
 Broker = Annotated[str | None, typer.Option("--broker", metavar="URL", help="RabbitMQ, as in amqp://host:5672/.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", help="Prefix of every queue.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Codec = Annotated[str | None, typer.Option("--codec", help="h264, hevc or av1.")]
+Crf = Annotated[int | None, typer.Option("--crf", help="Quality: lower is better and larger.")]
+Labels = Annotated[bool | None, typer.Option("--labels/--no-labels", help="Number, class and confidence on every box.")]
+Traces = Annotated[bool | None, typer.Option("--traces/--no-traces", help="Where a track came from.")]
+TraceLength = Annotated[int | None, typer.Option("--trace-length", help="Frames that a trace is long.")]
+Thickness = Annotated[int | None, typer.Option("--thickness", help="Of lines, pixels.")]
+
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -48,6 +60,7 @@ def model_section(
     classes: str | None,
     device: str | None,
     half: bool | None,
+    batch: int | None,
 ) -> dict[str, Any]:
     """What the model's options say."""
     return given(
@@ -59,7 +72,20 @@ def model_section(
         classes=class_list(classes),
         device=device,
         half=half,
+        batch=batch,
     )
+
+
+def output_section(
+    codec: str | None,
+    crf: int | None,
+    labels: bool | None,
+    traces: bool | None,
+    trace_length: int | None,
+    thickness: int | None,
+) -> dict[str, Any]:
+    """What the options of drawing and writing say."""
+    return given(codec=codec, crf=crf, labels=labels, traces=traces, trace_length=trace_length, thickness=thickness)
 
 
 def class_list(classes: str | None) -> tuple[str, ...] | None:
@@ -67,3 +93,24 @@ def class_list(classes: str | None) -> tuple[str, ...] | None:
     if classes is None:
         return None
     return tuple(part.strip() for part in classes.split(",") if part.strip())
+
+
+def media_time(option: str, text: str) -> float:
+    """Seconds that `70`, `70.5`, `1:10` or `00:01:10.5` mean."""
+    found = _TIME.fullmatch(text.strip())
+    hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
+    if not found or (found[2] and seconds >= 60) or (found[1] and minutes >= 60):
+        raise UsageError(f"{option} {text!r} is no time: give seconds, as in 70.5, or hours too, as in 0:01:10.5")
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def id_ranges(option: str, text: str) -> tuple[range, ...]:
+    """The ids that `3,5:9` means; both ends of a range are in it."""
+    return tuple(_id_range(option, part.strip()) for part in text.split(","))
+
+
+def _id_range(option: str, text: str) -> range:
+    found = re.fullmatch(r"(\d+)(?::(\d+))?", text)
+    if found is None or int(found[1]) > int(found[2] or found[1]):
+        raise UsageError(f"{option} {text!r}: name tracks by their numbers, as in 3,5:9")
+    return range(int(found[1]), int(found[2] or found[1]) + 1)

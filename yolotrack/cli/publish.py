@@ -104,8 +104,12 @@ def _publish(
             on_frame=lambda count: reporter(Progress(run, expected, count, 0, 0)),
         )
         if wait:
-            role.wait_tracked(
-                broker, ended, stop=stop, on_frame=lambda count: reporter(Progress(run, ended.frame_count, count, 0, 0))
+            published = ended.frame_count
+            ended = (
+                role.wait_tracked(
+                    broker, run, stop=stop, on_frame=lambda count: reporter(Progress(run, published, count, 0, 0))
+                )
+                or ended
             )
     return ended, run
 

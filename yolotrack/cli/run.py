@@ -48,11 +48,18 @@ def run(
     classes: options.Classes = None,
     device: options.Device = None,
     half: options.Half = None,
+    batch: options.Batch = None,
     tracker: options.Tracker = None,
     stride: options.Stride = None,
     start: options.StartTime = None,
     end: options.EndTime = None,
     max_frames: options.MaxFrames = None,
+    codec: options.Codec = None,
+    crf: options.Crf = None,
+    labels: options.Labels = None,
+    traces: options.Traces = None,
+    trace_length: options.TraceLength = None,
+    thickness: options.Thickness = None,
     config: common.ConfigOption = None,
     db: common.DbOption = None,
     log_level: common.LogLevelOption = None,
@@ -64,9 +71,10 @@ def run(
         config,
         db,
         log_level,
-        model=options.model_section(model, conf, iou, imgsz, max_det, classes, device, half),
+        model=options.model_section(model, conf, iou, imgsz, max_det, classes, device, half, batch),
         tracker=options.given(name=tracker),
         source=options.given(stride=stride, start=start, end=end, max_frames=max_frames),
+        output=options.output_section(codec, crf, labels, traces, trace_length, thickness),
     )
     stop = Event()
     with leaving(), ExitStack() as stack:
@@ -106,7 +114,7 @@ def track_sources(settings: Settings, sources: Sequence[Source], wanted: Wanted,
     with ExitStack() as stack:
         show = _window(stack, stop) if wanted.show else None
         jobs = [
-            _job(stack, settings, source, run_, path, wanted)
+            open_job(stack, settings, source, run_, path, wanted)
             for source, run_, path in zip(sources, runs, outputs, strict=True)
         ]
         detector = stack.enter_context(closing(open_detector(settings.model)))
@@ -123,6 +131,7 @@ def track_sources(settings: Settings, sources: Sequence[Source], wanted: Wanted,
             stop=stop,
             on_progress=reporter,
             show=show,
+            keep_detections=settings.database.detections,
         )
 
 
@@ -169,7 +178,8 @@ def _window(stack: ExitStack, stop: Event) -> Show:
     return stack.enter_context(closing(Window(stop))).show
 
 
-def _job(stack: ExitStack, settings: Settings, source: Source, run_: Run, path: Path | None, wanted: Wanted) -> Job:
+def open_job(stack: ExitStack, settings: Settings, source: Source, run_: Run, path: Path | None, wanted: Wanted) -> Job:
+    """Source and run with what they need to be drawn and written to `path`; `stack` gives up what was not finished."""
     from yolotrack.pipeline import Job
 
     sink = draw = None
@@ -187,9 +197,9 @@ def _job(stack: ExitStack, settings: Settings, source: Source, run_: Run, path: 
         )
         stack.callback(sink.abort)
     if path is not None or wanted.show:
-        from yolotrack.video.draw import Annotator
+        from yolotrack.video.draw import open_annotator
 
-        draw = Annotator(run_.width, run_.height, settings.output)
+        draw = open_annotator(run_.width, run_.height, settings.output)
     return Job(source, run_, sink, draw, path, motion_estimator(settings))
 
 

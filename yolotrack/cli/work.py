@@ -34,6 +34,7 @@ def work(
     classes: options.Classes = None,
     device: options.Device = None,
     half: options.Half = None,
+    batch: options.Batch = None,
     tracker: options.Tracker = None,
     broker: options.Broker = None,
     namespace: options.Namespace = None,
@@ -53,7 +54,7 @@ def work(
         config,
         db,
         log_level,
-        model=options.model_section(model, conf, iou, imgsz, max_det, classes, device, half),
+        model=options.model_section(model, conf, iou, imgsz, max_det, classes, device, half, batch),
         tracker=options.given(name=tracker),
         broker=options.given(url=broker, namespace=namespace),
         chatty=True,
@@ -99,12 +100,12 @@ def run_worker(settings: Settings, roles: frozenset[str], stop: Event) -> None:
 
 def _renderer(settings: Settings, broker: SharedBroker) -> RenderRole:
     from yolotrack.roles.render import RenderRole
-    from yolotrack.video.draw import Annotator
+    from yolotrack.video.draw import open_annotator
     from yolotrack.video.jpeg import decode, encode
 
     return RenderRole(
         broker,
         decode,
         lambda pixels: encode(pixels, settings.publish.quality),
-        lambda width, height: Annotator(width, height, settings.output),
+        lambda width, height: open_annotator(width, height, settings.output),
     )
