@@ -54,7 +54,7 @@ def _check_video(path: Path, frames: int) -> None:
         assert sum(1 for _ in container.decode(stream)) == frames
 
 
-@pytest.mark.parametrize("seed", [21, 64])
+@pytest.mark.parametrize("seed", [21, pytest.param(64, marks=pytest.mark.nightly)])
 def test_tracks_are_good_on_streets_never_seen(tmp_path: Path, seed: int) -> None:
     command = ["demo", "--frames", "150", "--seed", seed, "--json", "--quiet"]
     done = yolotrack(*command, folder=tmp_path)

@@ -260,7 +260,7 @@ def _anonymous(found: dict[str, Any]) -> dict[str, Any]:
     return {name: rows for name, rows in found.items() if name != "run"} | {"ledger": found["run"][1:]}
 
 
-@pytest.mark.parametrize("commits", [6, 15])
+@pytest.mark.parametrize("commits", [6, pytest.param(15, marks=pytest.mark.nightly)])
 def test_a_tracker_killed_with_frames_in_the_store_that_waited_changes_nothing(
     commits: int, cluster: OpenCluster, scene_videos: Videos
 ) -> None:

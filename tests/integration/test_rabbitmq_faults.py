@@ -154,7 +154,15 @@ def kill_and_start(node: RabbitNode) -> None:
     node.start()
 
 
-@pytest.mark.parametrize(("fault", "seconds"), [(close_all, 5), (stop_and_start, 30), (kill_and_start, 30)])
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [
+        (close_all, 5),
+        # a whole cluster goes through these two in tests/acceptance/test_faults.py
+        pytest.param(stop_and_start, 30, marks=pytest.mark.nightly),
+        pytest.param(kill_and_start, 30, marks=pytest.mark.nightly),
+    ],
+)
 def test_everything_arrives_though_the_broker_goes_away(
     node: RabbitNode, broker: RabbitBroker, fault: Callable[[RabbitNode], None], seconds: float
 ) -> None:
