@@ -8,8 +8,11 @@ import numpy as np
 
 from tests.support.commands import PATIENCE, Running, names_in, runs_in
 from tests.support.screen import Screen
+from tests.support.scripted_model import PACE
 from tests.support.waiting import wait_until
-from yolotrack.demo.source import IMGSZ, WEIGHTS
+
+SLOW = "tests.support.scripted_model:slow"
+"""So that the window is there long enough to be found."""
 
 
 def test_a_window_shows_tracks_until_q(screen: Screen, tmp_path: Path) -> None:
@@ -34,8 +37,8 @@ def test_a_window_shows_tracks_until_q(screen: Screen, tmp_path: Path) -> None:
 
 
 def test_without_output_a_window_still_shows(screen: Screen, scene_video: Path, tmp_path: Path) -> None:
-    command = ["run", scene_video, "--model", WEIGHTS, "--imgsz", IMGSZ, "--show", "--db", "sqlite:///t.db"]
-    with Running(*command, folder=tmp_path, env={"DISPLAY": screen.display}) as running:
+    command = ["run", scene_video, "--model", SLOW, "--show", "--db", "sqlite:///t.db"]
+    with Running(*command, folder=tmp_path, env={"DISPLAY": screen.display, PACE: "0.2"}) as running:
         wait_until(lambda: screen.windows("yolotrack - scene"), "a window", PATIENCE)
         done = running.end()
 
