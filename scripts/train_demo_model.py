@@ -52,12 +52,8 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--epochs", type=int, default=60, help="passes over the pictures; --hours overrules it"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=60, help="passes over the pictures; --hours overrules it")
     parser.add_argument("--hours", type=float, help="train for this long and fit the schedule to it")
     parser.add_argument("--pictures", type=int, default=1600, help="training pictures (validation: a tenth)")
     parser.add_argument("--imgsz", type=int, default=448, help="longer side the model sees")
@@ -65,9 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--width", type=float, default=0.125, help="width multiple of YOLOv8 (n has 0.25)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order, not of scenes")
     parser.add_argument("--out", type=Path, default=ROOT / "yolotrack" / "demo" / "demo.pt")
-    parser.add_argument(
-        "--workdir", type=Path, default=Path("demo-training"), help="pictures and checkpoints"
-    )
+    parser.add_argument("--workdir", type=Path, default=Path("demo-training"), help="pictures and checkpoints")
     parser.add_argument("--evaluate", action="store_true", help="only evaluate --out on the held-out seeds")
     return parser.parse_args()
 
@@ -134,9 +128,7 @@ def _export(trainer: Any, out: Path, imgsz: int) -> None:
     model.requires_grad_(False)
     kept = {key: saved[key] for key in ("date", "version", "license", "docs") if key in saved}
     draft = out.with_suffix(".part")
-    torch.save(
-        {**kept, "description": DESCRIPTION, "epoch": -1, "model": model, "train_args": model.args}, draft
-    )
+    torch.save({**kept, "description": DESCRIPTION, "epoch": -1, "model": model, "train_args": model.args}, draft)
     draft.replace(out)
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.commands import PATIENCE, Running, names_in, runs_in
+from tests.support.commands import Running, names_in, runs_in
 from tests.support.screen import Screen
 from tests.support.scripted_model import PACE
-from tests.support.waiting import wait_until
 
 SLOW = "tests.support.scripted_model:slow"
 """So that the window is there long enough to be found."""
@@ -19,10 +18,10 @@ def test_a_window_shows_tracks_until_q(screen: Screen, tmp_path: Path) -> None:
     command = ["demo", "--frames", "2000", "--seed", "7", "--show"]
     with Running(*command, folder=tmp_path, env={"DISPLAY": screen.display}) as running:
         running.wait_for_frames(30)
-        wait_until(lambda: screen.windows("yolotrack - demo-7"), "a window", PATIENCE)
+        running.wait(lambda: screen.windows("yolotrack - demo-7"), "a window")
         assert len(screen.windows("yolotrack")) == 1
         first = screen.picture()
-        wait_until(lambda: _moved(first, screen.picture()), "another picture", PATIENCE)
+        running.wait(lambda: _moved(first, screen.picture()), "another picture")
         shown = screen.picture()
         screen.press("q")
         done = running.end()
@@ -39,7 +38,7 @@ def test_a_window_shows_tracks_until_q(screen: Screen, tmp_path: Path) -> None:
 def test_without_output_a_window_still_shows(screen: Screen, scene_video: Path, tmp_path: Path) -> None:
     command = ["run", scene_video, "--model", SLOW, "--show", "--db", "sqlite:///t.db"]
     with Running(*command, folder=tmp_path, env={"DISPLAY": screen.display, PACE: "0.2"}) as running:
-        wait_until(lambda: screen.windows("yolotrack - scene"), "a window", PATIENCE)
+        running.wait(lambda: screen.windows("yolotrack - scene"), "a window")
         done = running.end()
 
     assert done.code == 0

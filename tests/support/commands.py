@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
 from dataclasses import dataclass
 from fcntl import ioctl
 from pathlib import Path
@@ -140,17 +141,21 @@ class Running:
         counts = re.findall(r"(\d+)/[\d?]+", self.shown)
         return int(counts[-1]) if counts else 0
 
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        """Return once `condition()` is true; fail, naming `what`, when it is not in time or the command ended."""
+        wait_until(lambda: condition() or self._ended(what), what, PATIENCE)
+
     def wait_for(self, text: str) -> None:
         """Return once the terminal showed `text`."""
-        wait_until(lambda: text in self.shown or self._ended(text), text, PATIENCE)
+        self.wait(lambda: text in self.shown, text)
 
     def wait_for_frames(self, count: int) -> None:
         """Return once the bar showed so many."""
-        wait_until(lambda: self.frames >= count or self._ended(f"{count} frames"), f"{count} frames", PATIENCE)
+        self.wait(lambda: self.frames >= count, f"{count} frames")
 
     def wait_for_file(self, path: Path) -> None:
         """Return once there is such a file."""
-        wait_until(lambda: path.exists() or self._ended(path.name), path.name, PATIENCE)
+        self.wait(path.exists, path.name)
 
     def end(self, *signals: int) -> Done:
         """Send signals, and wait for the end."""

@@ -153,15 +153,11 @@ def _lamps(x: float, half: float, z: float, colour: Colour, front: bool) -> list
     for side in (-1.0, 1.0):
         a, b = sorted((side * half * 0.62, side * half * 0.96))
         near, far = (a, b) if front else (b, a)
-        faces.append(
-            Face(((x, far, z), (x, far, z + 0.18), (x, near, z + 0.18), (x, near, z)), colour, False)
-        )
+        faces.append(Face(((x, far, z), (x, far, z + 0.18), (x, near, z + 0.18), (x, near, z)), colour, False))
     return faces
 
 
-def _side_panes(
-    xs: tuple[float, ...], low: tuple[float, float, float], high: tuple[float, float]
-) -> list[Face]:
+def _side_panes(xs: tuple[float, ...], low: tuple[float, float, float], high: tuple[float, float]) -> list[Face]:
     """Side windows between the given pillars; low = (z, half width, slant), high = (z, half width)."""
     z0, w0, slant = low
     z1, w1 = high
@@ -222,9 +218,7 @@ def lorry(rng: Generator) -> Vehicle:
     box: Outline = [(back, 0.75, half), (back, height, half), (end, height, half), (end, 0.75, half)]
     frame: Outline = [(back + 0.1, 0.45, 0.8), (back + 0.1, 0.8, 0.8), (gap, 0.8, 0.8), (gap, 0.45, 0.8)]
     a, b = back + 0.3, gap - 0.45
-    stripe = Face(
-        ((a, -half, 1.5), (b, -half, 1.5), (b, -half, 2.0), (a, -half, 2.0)), shade(colour, 0.85), False
-    )
+    stripe = Face(((a, -half, 1.5), (b, -half, 1.5), (b, -half, 2.0), (a, -half, 2.0)), shade(colour, 0.85), False)
     x, wide, top = back - 0.01, half * 0.9, height - 0.2
     doors = Face(((x, -wide, 0.9), (x, -wide, top), (x, wide, top), (x, wide, 0.9)), shade(load, 0.7), False)
     pane = _side_panes((gap + 0.75, front - 0.1), (1.45, half * 0.95, 0.3), (cab_top - 0.25, half * 0.91))

@@ -163,9 +163,7 @@ def _stairs(camera: Camera, x: float, half: float, y: float) -> list[Polygon]:
     for i in reversed(range(count)):
         a, b = sorted((x + side * (half + run * i), x + side * (half + run * (i + 1))))
         z = _DECK * (1.0 - (i + 1) / (count + 1))
-        faces.append(
-            _flat(camera, [(a, y, z), (b, y, z), (b, y + 1.1, z), (a, y + 1.1, z)], shade(_STONE, 1.08))
-        )
+        faces.append(_flat(camera, [(a, y, z), (b, y, z), (b, y + 1.1, z), (a, y + 1.1, z)], shade(_STONE, 1.08)))
         faces.append(_upright(camera, (a, b), y, (max(0.0, z - 0.45), z), shade(_STONE, 0.9)))
     top, foot = (x + side * half, y, _DECK + 1.0), (x + side * (half + run * count), y, 1.0)
     posts = np.linspace(top, foot, 6)
@@ -307,9 +305,7 @@ def _markings(layout: Layout) -> list[Polygon]:
     clear = (zebra - 3.6, zebra + 3.6)
     marks = []
     for sides in ((-75.0, clear[0]), (clear[1], 75.0)):
-        marks += [
-            _ground(camera, sides, (middle + o - 0.06, middle + o + 0.06), _WHITE) for o in (-0.16, 0.16)
-        ]
+        marks += [_ground(camera, sides, (middle + o - 0.06, middle + o + 0.06), _WHITE) for o in (-0.16, 0.16)]
         marks += [_ground(camera, sides, (y, y + 0.12), (120, 200, 225)) for y in (near + 0.3, far - 0.45)]
     for y in (near + LANE_WIDTH, far - LANE_WIDTH):
         starts = [x for x in np.arange(-72.0, 72.0, 5.0) if not clear[0] - 2.2 < x < clear[1]]
@@ -325,9 +321,7 @@ def _markings(layout: Layout) -> list[Polygon]:
 def _cast(layout: Layout, image: Image) -> None:
     """The bridge's shadow on the ground."""
     x = layout.bridge_x + 2.2
-    strip = _ground(
-        layout.camera, (x - 1.25, x + 1.25), (layout.near_kerb - 2.4, layout.far_edge), (150, 150, 150)
-    )
+    strip = _ground(layout.camera, (x - 1.25, x + 1.25), (layout.near_kerb - 2.4, layout.far_edge), (150, 150, 150))
     _darken(image, [strip], 5.0)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event
 
 from yolotrack.errors import OutputError
@@ -30,6 +32,7 @@ class Window:
         """Raises `OutputError`, which says what to do `instead`, where no window can be opened."""
         os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # OpenCV brings no fonts for its toolbar
         _check(instead)
+        _give_qt_its_events()
         self._stop = stop
         self.on_key: Callable[[str], None] = lambda _: None
         """Told of every other key."""
@@ -82,6 +85,17 @@ class Window:
             self._stop.set()
         else:
             self.on_key(chr(code))
+
+
+def _give_qt_its_events() -> None:
+    """Load the system's libX11-xcb before Qt does its own, on Linux.
+
+    OpenCV's wheel brings a libX11-xcb that is older than the system's libX11 and writes beside the field that says who
+    owns X's events. libX11 then swallows some while a window opens; without its MapNotify a window stays black.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            ctypes.CDLL("libX11-xcb.so.1", mode=ctypes.RTLD_GLOBAL)
 
 
 def _check(instead: str) -> None:
