@@ -40,6 +40,7 @@ bench: install ## measure, side by side with the reference
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/distributed.py
 	$(BIN)/python bench/store.py
+	$(BIN)/python bench/view.py
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache yolotrack-demo
