@@ -182,9 +182,14 @@ class Ledger:
     dropped: int
 
     @property
+    def settled(self) -> int:
+        """Frames that have their outcome: the first ones, for a run is tracked in order."""
+        return self.tracked + self.failed + self.dropped
+
+    @property
     def in_flight(self) -> int:
         """Published frames without an outcome yet."""
-        return self.published - self.tracked - self.failed - self.dropped
+        return self.published - self.settled
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Event
 from typing import Literal, Protocol, TypeAlias
 
 from yolotrack.model import Frame, Message
@@ -214,8 +215,8 @@ class SharedBroker(Broker, Protocol):
     def is_fed(self, stream: str) -> bool:
         """Whether a publisher feeds it; True when in doubt."""
 
-    def finish_publishing(self, run_id: str, stream: str, since: datetime) -> int:
-        """How many frames of a run were published, once nobody feeds its stream any more.
+    def finish_publishing(self, run_id: str, stream: str, since: datetime, *, stop: Event) -> int | None:
+        """How many frames of a run were published, once nobody feeds its stream any more; None if `stop` is set first.
 
         Those that its publisher may have died over, the last ones, come to the work queue again: it may have brought
         them to the video log alone. `since` is a time before its newest frames were captured: it saves reading the

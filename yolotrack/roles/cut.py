@@ -87,8 +87,7 @@ def frames_within(store: Store, record: RunRecord, cut: Cut) -> tuple[int, int]:
 
     `NotFound` where it chooses none.
     """
-    ledger = record.ledger
-    indexes = range(ledger.published - ledger.in_flight)
+    indexes = range(record.ledger.settled)
 
     def media_time(index: int) -> float:
         (only,) = store.outcomes(record.run.run_id, (index, index + 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,6 +33,11 @@ class _InFlight:
     delivery: Delivery
     frame: Frame
     result: Future[sv.Detections]
+
+    @property
+    def found(self) -> bool:
+        """Whether the detector is done with it, and well."""
+        return self.result.done() and not self.result.cancelled() and self.result.exception() is None
 
 
 class DetectRole:
@@ -64,8 +69,9 @@ class DetectRole:
     def run(self, stop: Event) -> None:
         """Detect until `stop` is set or the broker closes, with as many frames in flight as the detector likes.
 
-        This thread feeds the detector; another takes results in the order fed, publishes, then acknowledges. What
-        was in flight at the stop is finished.
+        This thread feeds the detector; another takes results in the order fed, publishes, then acknowledges: those
+        together that were found meanwhile, so that a broker far away costs no time a frame. What was in flight at the
+        stop is finished.
         """
         self._consume(FRAMES, 2 * self._detector.capacity, self._detector.capacity, stop)
 
@@ -129,10 +135,14 @@ class DetectRole:
             raise BadPicture("a JPEG where pixels were expected")
         return self._decode(frame.picture)
 
-    def _finish(self, item: _InFlight) -> None:
-        frame = item.frame
-        self._broker.publish(self._shard_of(frame.stream), self._outcome(frame, item.result))
-        item.delivery.ack()
+    def _finish(self, items: list[_InFlight]) -> None:
+        outcomes: dict[str, list[FrameDetections | FrameLost]] = {}
+        for item in items:
+            outcomes.setdefault(self._shard_of(item.frame.stream), []).append(self._outcome(item.frame, item.result))
+        for shard, messages in outcomes.items():
+            self._broker.publish(shard, *messages)
+        for item in items:
+            item.delivery.ack()
 
     def _outcome(self, frame: Frame, result: Future[sv.Detections]) -> FrameDetections | FrameLost:
         where = (frame.run_id, frame.stream, frame.index, frame.media_time, frame.captured_at)
@@ -147,15 +157,38 @@ class DetectRole:
 class _Collector:
     """Finishes results in order. After an error it goes on emptying its queue, so that nobody blocks."""
 
-    def __init__(self, finish: Callable[[_InFlight], None], in_flight: queue.Queue[_InFlight | None]) -> None:
+    def __init__(self, finish: Callable[[list[_InFlight]], None], in_flight: queue.Queue[_InFlight | None]) -> None:
         self._finish = finish
         self._in_flight = in_flight
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        while (item := self._in_flight.get()) is not None:
+        for items in self._batches():
             if self.error is None:
                 try:
-                    self._finish(item)
+                    self._finish(items)
                 except BaseException as error:  # handed to the feeding thread
                     self.error = error
+
+    def _batches(self) -> Iterator[list[_InFlight]]:
+        """All that is in flight, in order: what is found already together, what is to be waited for or fails alone.
+
+        No batch is larger than what may be without an answer.
+        """
+        batch: list[_InFlight] = []
+        while True:
+            try:
+                item = self._in_flight.get(block=not batch)
+            except queue.Empty:
+                yield batch
+                batch = []
+                continue
+            if item is not None and item.found:
+                batch.append(item)
+                continue
+            if batch:
+                yield batch
+                batch = []
+            if item is None:
+                return
+            yield [item]

@@ -14,6 +14,9 @@ log = logging.getLogger("yolotrack.track")
 
 RETRY_SECONDS = (1.0, 10.0)
 """First and longest pause before a database that refused is tried again."""
+HEALTHY_SECONDS = 360.0
+"""Who tracked for so long before the database refused was well, though there was nothing to commit. Longer than any
+one refusal takes: half a minute where the database is locked, five where a statement hangs."""
 
 
 def track_on(
@@ -23,18 +26,18 @@ def track_on(
 
     What the last role had in hand is delivered again, and the store knows what of it was committed: so nothing is
     lost or doubled, even where nobody can tell whether a commit came through. Raises the error that was borne for
-    `patience` seconds, and at once any other.
+    `patience` seconds without a commit between, and at once any other.
     """
     pause, failing_since = RETRY_SECONDS[0], 0.0
     while not stop.is_set():
-        began = time.monotonic()
+        role, began = new_role(), time.monotonic()
         try:
-            new_role().run(shard, stop)
+            role.run(shard, stop)
         except bearing as error:
             if isinstance(error, Fenced):
                 log.warning("fenced shard=%s error=%s", shard, error)
                 continue
-            if time.monotonic() - began > 2 * RETRY_SECONDS[1]:
+            if role.committed or time.monotonic() - began > HEALTHY_SECONDS:
                 pause, failing_since = RETRY_SECONDS[0], 0.0
             failing_since = failing_since or time.monotonic()
             if time.monotonic() - failing_since > patience:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from threading import Event
 
 from yolotrack.broker.base import RUNS, SharedBroker
@@ -26,7 +27,7 @@ def end_orphans(
     Any number of workers may do so: the owner of the run takes the first end that it gets. Only runs in this
     broker's log of runs are looked at: others in the same database have publishers elsewhere, or are `run`s.
     """
-    orphans = _Orphans(broker, store, shard_of, patience)
+    orphans = _Orphans(broker, store, shard_of, patience, stop)
     next_look = time.monotonic() + LOOK_SECONDS
     with closing(broker.read(RUNS, "start")) as entries:
         for entry in entries:
@@ -41,7 +42,9 @@ def end_orphans(
 
 
 class _Orphans:
-    def __init__(self, broker: SharedBroker, store: Store, shard_of: Callable[[str], str], patience: float) -> None:
+    def __init__(
+        self, broker: SharedBroker, store: Store, shard_of: Callable[[str], str], patience: float, stop: Event
+    ) -> None:
         self.newest: dict[str, str] = {}
         """The run of each stream that was published last, by the log's order and nobody's clock."""
         self.published: set[str] = set()
@@ -49,20 +52,23 @@ class _Orphans:
         self._store = store
         self._shard_of = shard_of
         self._patience = patience
+        self._stop = stop
         self._unfed_since: dict[str, float] = {}
         self._ended: set[str] = set()
 
     def look(self) -> None:
         try:
-            running = list(self._store.runs(RunStatus.RUNNING))
+            self._look()
         except StoreError as error:
             log.warning("cannot look for orphans now: %s", error)
-            return
+
+    def _look(self) -> None:
+        running = list(self._store.runs(RunStatus.RUNNING))
         unfed = {record.run.run_id: record for record in running if self._is_unfed(record)}
         now = time.monotonic()
         self._unfed_since = {run_id: self._unfed_since.get(run_id, now) for run_id in unfed}
         for run_id, since in self._unfed_since.items():
-            if now - since >= self._patience:
+            if now - since >= self._patience and not self._stop.is_set():
                 self._end(unfed[run_id])
 
     def _is_unfed(self, record: RunRecord) -> bool:
@@ -74,7 +80,15 @@ class _Orphans:
 
     def _end(self, record: RunRecord) -> None:
         run = record.run
-        count = self._broker.finish_publishing(run.run_id, run.stream, run.started_at)
+        count = self._broker.finish_publishing(run.run_id, run.stream, self._newest(record), stop=self._stop)
+        if count is None:
+            return
         log.warning("publisher gone stream=%s run=%s frames=%d", run.stream, run.run_id, count)
         self._broker.publish(self._shard_of(run.stream), RunEnded(run.run_id, run.stream, count, RunStatus.INTERRUPTED))
         self._ended.add(run.run_id)
+
+    def _newest(self, record: RunRecord) -> datetime:
+        """When the last frame was captured that has its outcome: those that nobody knows of yet came after it."""
+        settled = record.ledger.settled
+        newest = next(self._store.outcomes(record.run.run_id, (max(settled - 1, 0), settled)), None)
+        return record.run.started_at if newest is None else newest.captured_at

@@ -15,7 +15,8 @@ log = logging.getLogger("yolotrack.detect")
 class Pins:
     """One worker's view of the log of offers. A log has one order, so all workers see the same offer first.
 
-    Used by one thread.
+    Used by two threads, one of them for suspects. Each reads the log in its order, from a place before which all is
+    noted, so both note the same offer first; and to read an offer twice changes nothing.
     """
 
     def __init__(self, broker: Broker, model: str, digest: str) -> None:

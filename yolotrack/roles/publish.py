@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from itertools import count
 from threading import Event
 from typing import TypeAlias
@@ -20,6 +21,7 @@ from yolotrack.model import (
     RunStatus,
     utc_now,
 )
+from yolotrack.roles.backlog import Backlog
 from yolotrack.roles.compile import outcomes
 from yolotrack.video.base import Source
 
@@ -45,36 +47,44 @@ def publish(
     """Publish every picture of `source` and the start and end of the run; return its end.
 
     Setting `stop` ends the run after the current frame, as `interrupted`. So does an error of the source, which
-    is raised again once the end of the run is published: what was read before is kept. `encode` where pictures
-    leave the process. `on_frame` is told how many frames are published so far.
+    is raised again once the end of the run is published: what was read before is kept. A `KeyboardInterrupt` leaves at
+    once, without an end. `encode` where pictures leave the process. `on_frame` is told how many frames are published
+    so far.
     """
-    broker.publish(shard, RunStarted(run))
     index = 0
     status = RunStatus.INTERRUPTED
-    try:
-        for picture in source:
-            motion = estimate_motion(picture.pixels) if estimate_motion else None
-            pixels = encode(picture.pixels) if encode else picture.pixels
-            frame = Frame(run.run_id, run.stream, index, picture.media_time, utc_now(), pixels, motion)
-            if not _publish_frame(broker, shard, frame, run.mode, stop):
-                break
-            index += 1
-            on_frame(index)
-            if stop.is_set():
-                break
-        else:
-            status = RunStatus.INTERRUPTED if stop.is_set() else RunStatus.COMPLETE
-    finally:
-        broker.settle()  # an end that counts a frame must not come before it
-        end = RunEnded(run.run_id, run.stream, index, status)
-        broker.publish(shard, end)
+    with ExitStack() as stack:
+        backlog = stack.enter_context(closing(Backlog(broker, run))) if run.mode is Mode.LIVE else None
+        broker.publish(shard, RunStarted(run))
+        try:
+            for picture in source:
+                motion = estimate_motion(picture.pixels) if estimate_motion else None
+                pixels = encode(picture.pixels) if encode else picture.pixels
+                frame = Frame(run.run_id, run.stream, index, picture.media_time, utc_now(), pixels, motion)
+                if not _publish_frame(broker, shard, frame, backlog, stop):
+                    break
+                index += 1
+                on_frame(index)
+                if stop.is_set():
+                    break
+            else:
+                status = RunStatus.INTERRUPTED if stop.is_set() else RunStatus.COMPLETE
+        except Exception:  # whoever interrupts has no patience with a broker that is away
+            _publish_end(broker, shard, RunEnded(run.run_id, run.stream, index, status))
+            raise
+        return _publish_end(broker, shard, RunEnded(run.run_id, run.stream, index, status))
+
+
+def _publish_end(broker: Broker, shard: str, end: RunEnded) -> RunEnded:
+    broker.settle()  # an end that counts a frame must not come before it
+    broker.publish(shard, end)
     return end
 
 
-def _publish_frame(broker: Broker, shard: str, frame: Frame, mode: Mode, stop: Event) -> bool:
-    """Whether it was published: an archive waits for room, unless it is stopped."""
-    if mode is Mode.LIVE:
-        _publish_live(broker, shard, frame)
+def _publish_frame(broker: Broker, shard: str, frame: Frame, backlog: Backlog | None, stop: Event) -> bool:
+    """Whether it was published: an archive, which has no backlog, waits for room, unless it is stopped."""
+    if backlog is not None:
+        _publish_live(broker, shard, frame, backlog)
         return True
     while not broker.wait_for_room(ROOM_SECONDS):
         if stop.is_set():
@@ -83,8 +93,9 @@ def _publish_frame(broker: Broker, shard: str, frame: Frame, mode: Mode, stop: E
     return True
 
 
-def _publish_live(broker: Broker, shard: str, frame: Frame) -> None:
-    detect = broker.has_room()
+def _publish_live(broker: Broker, shard: str, frame: Frame, backlog: Backlog) -> None:
+    detect = broker.has_room() and not backlog.behind
+    backlog.note(frame.index)
     if not detect:  # its outcome first: should we die in between, nobody waits for it
         where = (frame.run_id, frame.stream, frame.index, frame.media_time, frame.captured_at)
         broker.publish(shard, FrameLost(*where, Outcome.DROPPED, "the pipeline was behind"))

@@ -67,7 +67,7 @@ def replay(store: Store, original: RunRecord, run: Run) -> Iterator[FrameDetecti
     """Every frame of `original` that has an outcome, in index order, as it came to the tracker; now as one of `run`."""
     bodies = store.detections(original.run.run_id)
     index, body = next(bodies, (-1, b""))
-    for frame in store.outcomes(original.run.run_id, (0, settled(original))):
+    for frame in store.outcomes(original.run.run_id, (0, original.ledger.settled)):
         where = (run.run_id, run.stream, frame.index, frame.media_time, frame.captured_at)
         if frame.index == index:
             yield _found(where, body, original)
@@ -79,11 +79,6 @@ def replay(store: Store, original: RunRecord, run: Run) -> Iterator[FrameDetecti
             )
         else:
             yield FrameLost(*where, frame.outcome, frame.reason)
-
-
-def settled(record: RunRecord) -> int:
-    """Frames of a run that have an outcome; the first ones, for frames are committed in order."""
-    return record.ledger.published - record.ledger.in_flight
 
 
 def _require_kept(store: Store, original: RunRecord) -> None:

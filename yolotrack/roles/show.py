@@ -12,8 +12,9 @@ from typing import Protocol
 from yolotrack.broker.base import Broker, tracks_log, video_log
 from yolotrack.crew import Crew
 from yolotrack.errors import LogCut
-from yolotrack.model import FrameTracks, Run
+from yolotrack.model import Run
 from yolotrack.roles.compile import merge
+from yolotrack.roles.pairs import Shot
 from yolotrack.roles.watch import Drawn, Rendition, Watch
 
 TICK_SECONDS = 0.1
@@ -22,14 +23,6 @@ AHEAD = 16
 """Pictures that a replay reads before their time."""
 BEHIND_SECONDS = 1.0
 """A replay that is late skips pictures; later than this, it stood still, and goes on from there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """A frame to show: its picture as published, and its tracks."""
-
-    jpeg: bytes
-    tracks: FrameTracks
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ class TrackRole:
         self._strays: deque[_Stray] = deque()
         self._session = 0
         self._last_commit = time.monotonic()
+        self.committed = False
+        """Whether the store took anything yet."""
 
     def run(self, shard: str, stop: Event) -> None:
         """Track until `stop` is set or the broker closes; what is tracked by then is committed.
@@ -209,6 +211,7 @@ class TrackRole:
         """The promise of exactly once lives in this order: commit, publish, acknowledge."""
         if state.done:
             self._store.commit(state.claim, state.batch())
+            self.committed = True
             self._broker.publish(tracks_log(state.claim.record.run.stream), *state.done)
             state.committed()
         if state.finished:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from yolotrack.broker.base import Broker, tracks_log, video_log
 from yolotrack.crew import Crew
 from yolotrack.errors import BadPicture
 from yolotrack.model import Frame, FrameTracks, Outcome, RunEnded, utc_now
+from yolotrack.roles.pairs import Key, Pairs, Shot
 from yolotrack.roles.view import Moment
 
 METERED_SECONDS = 5.0
@@ -21,12 +22,6 @@ METERED_SECONDS = 5.0
 METERED_FRAMES = 1000
 LINGER_SECONDS = 2.0
 """Pictures are read for so long after somebody last asked for one."""
-HELD_FRAMES = 1500
-HELD_BYTES = 64_000_000
-"""Of pictures that wait for their tracks; beyond either the oldest are not shown."""
-
-Key: TypeAlias = tuple[str, int]
-"""Run and index of a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +91,7 @@ class Watch:
         self._changed = Condition()
         self._asked: dict[Hashable, _Request] = {}
         self._asked_at = 0.0
-        self._pairs = _Pairs()
+        self._pairs = Pairs()
         self._show: Event | None = None
         """While pictures are read; set when they are no longer."""
         self._closed = Event()
@@ -145,8 +140,14 @@ class Watch:
                 with self._changed:
                     if isinstance(entry, FrameTracks | RunEnded):
                         self._meter.note(entry)
-                    if isinstance(entry, FrameTracks) and self._show and self._pairs.note_tracks(entry):
-                        self._changed.notify_all()
+                    if isinstance(entry, FrameTracks):
+                        self._note_tracks(entry)
+
+    def _note_tracks(self, tracks: FrameTracks) -> None:
+        if self._show is None:
+            self._pairs.pass_by(tracks)
+        elif self._pairs.note_tracks(tracks):
+            self._changed.notify_all()
 
     def _start_show(self) -> None:
         show = self._show = Event()
@@ -182,7 +183,7 @@ class Watch:
                 for deliver in delivers:
                     deliver(drawn)
 
-    def _due(self, show: Event) -> Iterator[tuple[_Pair, dict[Rendition, list[Deliver]]]]:
+    def _due(self, show: Event) -> Iterator[tuple[Shot, dict[Rendition, list[Deliver]]]]:
         """The newest frame and who wants it how, whenever there are such, until nobody looks any more."""
         while True:
             with self._changed:
@@ -209,71 +210,6 @@ class _Request:
     deliver: Deliver
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A frame's picture and its tracks."""
-
-    jpeg: bytes
-    tracks: FrameTracks
-
-    @property
-    def key(self) -> Key:
-        return self.tracks.run_id, self.tracks.index
-
-
-class _Pairs:
-    """Brings pictures and tracks together, whichever comes first, and keeps the newest pair."""
-
-    def __init__(self) -> None:
-        self.newest: _Pair | None = None
-        self._frames: OrderedDict[Key, bytes] = OrderedDict()
-        self._tracks: OrderedDict[Key, FrameTracks] = OrderedDict()
-        self._bytes = 0
-
-    def note_frame(self, frame: Frame) -> bool:
-        """Whether it makes a new pair."""
-        key = (frame.run_id, frame.index)
-        if not isinstance(frame.picture, bytes) or key in self._frames:
-            return False
-        self._frames[key] = frame.picture
-        self._bytes += len(frame.picture)
-        while len(self._frames) > HELD_FRAMES or self._bytes > HELD_BYTES:
-            self._bytes -= len(self._frames.popitem(last=False)[1])
-        return self._pair(key)
-
-    def note_tracks(self, tracks: FrameTracks) -> bool:
-        """Whether they make a new pair; frames that were not tracked make none."""
-        if tracks.outcome is not Outcome.TRACKED:
-            return False
-        key = (tracks.run_id, tracks.index)
-        self._tracks[key] = tracks
-        while len(self._tracks) > HELD_FRAMES:
-            self._tracks.popitem(last=False)
-        return self._pair(key)
-
-    def drop_waiting(self) -> None:
-        """Forget all but the newest pair."""
-        self._frames.clear()
-        self._tracks.clear()
-        self._bytes = 0
-
-    def _pair(self, key: Key) -> bool:
-        if key not in self._frames or key not in self._tracks:
-            return False
-        self.newest = _Pair(self._frames[key], self._tracks[key])
-        for older in _up_to(self._frames, key):
-            self._bytes -= len(self._frames.pop(older))
-        for older in _up_to(self._tracks, key):
-            del self._tracks[older]
-        return True
-
-
-def _up_to(entries: OrderedDict[Key, bytes] | OrderedDict[Key, FrameTracks], last: Key) -> list[Key]:
-    """The keys from the oldest to `last`."""
-    keys = list(entries)
-    return keys[: keys.index(last) + 1]
-
-
 class _Easel:
     """Draws each frame once per rendition, and keeps what it needs for renditions that are still wanted."""
 
@@ -281,16 +217,16 @@ class _Easel:
         self._open_paint = open_paint
         self._paints: dict[Rendition, tuple[Paint, float]] = {}
         self._done: dict[Rendition, Drawn] = {}
-        self._pair: _Pair | None = None
+        self._pair: Shot | None = None
 
-    def drawn(self, pair: _Pair, rendition: Rendition) -> Drawn:
+    def drawn(self, pair: Shot, rendition: Rendition) -> Drawn:
         if pair is not self._pair:
             self._pair, self._done = pair, {}
         if rendition not in self._done:
             self._done[rendition] = Drawn(pair.tracks, rendition, self._paint(pair, rendition))
         return self._done[rendition]
 
-    def _paint(self, pair: _Pair, rendition: Rendition) -> bytes | None:
+    def _paint(self, pair: Shot, rendition: Rendition) -> bytes | None:
         now = time.monotonic()
         paint = self._paints[rendition][0] if rendition in self._paints else self._open_paint(rendition)
         self._paints[rendition] = (paint, now)

@@ -107,13 +107,15 @@ class RabbitBroker:
     def is_fed(self, stream: str) -> bool:
         return self._asker.exists(self._topology.lease(stream))
 
-    def finish_publishing(self, run_id: str, stream: str, since: datetime) -> int:
-        last = self._last_published(run_id, stream, since)
+    def finish_publishing(self, run_id: str, stream: str, since: datetime, *, stop: threading.Event) -> int | None:
+        last = self._last_published(run_id, stream, since, stop)
+        if last is None:
+            return None
         self._publisher.send([self._parcel(FRAMES, frame) for frame in last])
         return last[-1].index + 1 if last else 0
 
-    def _last_published(self, run_id: str, stream: str, since: datetime) -> list[Frame]:
-        """The last frames of a run in the video log, read from `since` up to a barrier of its own."""
+    def _last_published(self, run_id: str, stream: str, since: datetime, stop: threading.Event) -> list[Frame] | None:
+        """The last frames of a run in the video log, read from `since` up to a barrier of its own, unless stopped."""
         self._refuse_when_closed()
         barrier = new_barrier()
         last: list[Frame] = []
@@ -122,6 +124,8 @@ class RabbitBroker:
             for message in reader:
                 if message == barrier:
                     return last
+                if stop.is_set():
+                    return None
                 if (
                     isinstance(message, Frame)
                     and message.run_id == run_id
@@ -159,11 +163,13 @@ class RabbitBroker:
     def _waiting(self, seconds: float = ANSWER_SECONDS) -> int:
         """Frames in the work queue, those included that are still on their way there."""
         self._refuse_when_closed()
-        under_way = sum(not parcel.confirmed.done() for parcel in tuple(self._under_way))
         waiting = self._asker.ready(self._topology.queue(FRAMES), seconds)
         if waiting is None:
             self._publisher.forget()
-        return (waiting or 0) + under_way
+        # counted after the answer: whatever was confirmed meanwhile is in it
+        to_queue = self._topology.route("detect", "")
+        under_way = (parcel for parcel in tuple(self._under_way) if parcel.routing_key.startswith(to_queue))
+        return (waiting or 0) + sum(not parcel.confirmed.done() for parcel in under_way)
 
     def _refuse_when_closed(self) -> None:
         if self._closed.is_set():

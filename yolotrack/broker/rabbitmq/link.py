@@ -189,8 +189,15 @@ def refusal(reason: Exception) -> BrokerError | None:
     text = getattr(reason, "reply_text", str(reason))
     if getattr(reason, "reply_code", 0) not in (403, 406):
         return None
-    remedy = "; delete that queue, or choose another --namespace" if "arg" in text else ""
-    return BrokerError(f"the broker refuses: {text}{remedy}")
+    return BrokerError(f"the broker refuses: {text}{_remedy(text)}")
+
+
+def _remedy(text: str) -> str:
+    if "inequivalent arg" in text:
+        return "; delete that queue, or choose another --namespace"
+    if "message size" in text:
+        return "; publish with a lower --quality, or raise max_message_size in its rabbitmq.conf"
+    return ""
 
 
 def _parameters(url: str, purpose: str) -> pika.URLParameters:
