@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,41 +23,44 @@ _HINTS = {
     errno.ENOTDIR: "there is no such folder; create it first",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+"""As a folder is refused a name that another, or a file, has."""
 
 
 class Draft:
     """Where a file is to be. Until it is published it lies beside, under a hidden name."""
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
-        """`OutputError` where it cannot be: in no folder, or in the way of another."""
+    def __init__(
+        self, path: Path, *, overwrite: bool, suffixes: Sequence[str] = (), foreign: tuple[type[Exception], ...] = ()
+    ) -> None:
+        """`OutputError` where it cannot be: of no kind in `suffixes`, if there are some, in no folder, or in the way
+        of another. `foreign` errors are those of the library that writes it, told as the system's are.
+        """
         self.path = path
+        self.suffix = path.suffix.lower()
         self._overwrite = overwrite
+        self._foreign = foreign
+        if suffixes and self.suffix not in suffixes:
+            kinds = ", ".join(suffixes)
+            raise OutputError(f"cannot write {path}: unknown kind of video; end its name in one of {kinds}")
         with self.translated():
             self._check()
-        self.part = path.with_name(f".{path.name}.part-{os.getpid()}")
+        self.part = path.with_name(f".{path.name}.part-{os.getpid()}")  # which "." and ".." have none of
 
     def publish(self) -> None:
         """Take the final name, once the disk says that it holds everything; over nothing that came meanwhile."""
         with self.translated():
-            if self._overwrite:
-                self.part.replace(self.path)
-                return
             try:
-                os.link(self.part, self.path)
+                self._replace() if self._overwrite else self._take_name()
             except FileExistsError:
+                kind = "folder" if self.part.is_dir() else "file"
                 raise OutputError(
-                    f"{self.path} appeared while it was written; the finished file is {self.part}"
+                    f"{self.path} appeared while it was written; the finished {kind} is {self.part}"
                 ) from None
-            except OSError:  # a disk without hard links
-                self._check()
-                self.part.replace(self.path)
-            else:
-                self.part.unlink()
 
     def sync(self) -> None:
         """Have the disk say now whether it holds everything."""
-        with self.part.open("rb+") as file:
-            os.fsync(file.fileno())
+        _sync(self.part)
 
     def discard(self) -> None:
         """Leave nothing behind; idempotent."""
@@ -65,18 +68,78 @@ class Draft:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """The system's errors as ours."""
-        with translated(self.path):
+        """The system's errors, and foreign ones, as ours."""
+        with translated(self.path, self._foreign):
             yield
 
     def _check(self) -> None:
+        if self.path.is_dir():
+            raise OutputError(f"cannot write {self.path}: it is a folder; name a file")
+        self._check_place()
+
+    def _check_place(self) -> None:
         path = self.path
-        if path.is_dir():
-            raise OutputError(f"cannot write {path}: it is a folder; name a file")
         if not path.parent.is_dir():
             raise OutputError(f"cannot write {path}: there is no folder {path.parent}; create it first")
         if path.exists() and not self._overwrite:
             raise OutputError(f"cannot write {path}: it exists; choose another name, or set --overwrite")
+
+    def _replace(self) -> None:
+        self.part.replace(self.path)
+
+    def _take_name(self) -> None:
+        """Raises `FileExistsError` where another has it."""
+        try:
+            os.link(self.part, self.path)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without hard links
+            self._check()
+            self._replace()
+        else:
+            self.part.unlink()
+
+
+class FolderDraft(Draft):
+    """The same for a folder."""
+
+    def sync(self) -> None:
+        """Have the disk say now whether it holds everything."""
+        for file in self.part.rglob("*"):
+            if file.is_file():
+                _sync(file)
+
+    def discard(self) -> None:
+        """Leave nothing behind; idempotent."""
+        _remove_folder(self.part)
+
+    def _check(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"cannot write {self.path}: it is a file; name a folder")
+        self._check_place()
+
+    def _replace(self) -> None:
+        """The old one is put aside first, so that neither is ever there in parts."""
+        self._check()
+        old = self.path.with_name(f".{self.path.name}.old-{os.getpid()}")
+        _remove_folder(old)
+        with suppress(FileNotFoundError):
+            self.path.rename(old)
+        try:
+            self._take_name()
+        except OSError:
+            with suppress(OSError):
+                old.rename(self.path)
+            raise
+        _remove_folder(old)
+
+    def _take_name(self) -> None:
+        try:
+            self.part.rename(self.path)  # which replaces an empty folder, and nothing else
+        except OSError as error:
+            if error.errno in _TAKEN:
+                raise FileExistsError from error
+            raise
 
 
 @contextmanager
@@ -86,10 +149,26 @@ def writing_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     `OutputError` where it cannot be, or `path` exists and `overwrite` is not set.
     """
     draft = Draft(path, overwrite=overwrite)
+    with _finished(draft), draft.part.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def writing_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """The same for a new folder; of an old one that it replaces nothing is left."""
+    draft = FolderDraft(path, overwrite=overwrite)
+    with _finished(draft):
+        draft.discard()  # what a process of the same number left when it was killed
+        draft.part.mkdir()
+        yield draft.part
+
+
+@contextmanager
+def _finished(draft: Draft) -> Iterator[None]:
+    """Publish what a block wrote, or discard what is there of it."""
     try:
         with draft.translated():
-            with draft.part.open("wb") as file:
-                yield file
+            yield
             draft.sync()
     except BaseException:
         draft.discard()
@@ -98,32 +177,28 @@ def writing_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """The same for a new folder; of an old one that it replaces nothing is left."""
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
-    with translated(path):
-        if path.exists() and not overwrite:
-            raise OutputError(f"cannot write {path}: it exists; choose another name, or set --overwrite")
-        part.mkdir()
-        try:
-            yield part
-            if path.exists():
-                shutil.rmtree(path)
-            part.replace(path)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """The system's errors while `path` is written as ours."""
+def translated(path: Path, foreign: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """The system's errors while `path` is written, and `foreign` ones, as ours."""
+    errors: tuple[type[Exception], ...] = (OSError, *foreign)
     try:
         yield
-    except OSError as error:
-        reason = system_reason(error) or f"{error.strerror or error}; try another folder"
+    except errors as error:
+        reason = system_reason(error) or f"{getattr(error, 'strerror', None) or error}; try another folder"
         raise OutputError(f"cannot write {path}: {reason}") from error
 
 
 def system_reason(error: Exception) -> str | None:
     """What the disk or the system has against it; None where it is something else."""
     return _HINTS.get(getattr(error, "errno", None) or 0)
+
+
+def _remove_folder(path: Path) -> None:
+    """Or the link to one, which is then all that goes."""
+    if path.is_symlink():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""How good tracks are against ground truth: HOTA, CLEAR and IDF1, and the MOT text format that both come in.
+"""How good tracks are against ground truth: HOTA, CLEAR and IDF1, and the reader of the MOT text that truth comes in.
 
 The numbers are TrackEval's (`trackers.eval` keeps parity with it): HOTA of Luiten et al. 2020, averaged over
 the overlaps 0.05 to 0.95; CLEAR of Bernardin and Stiefelhagen 2008; identity of Ristani et al. 2016.
@@ -17,8 +17,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment  # type: ignore[attr-defined]
 from trackers.eval import box_iou, compute_clear_metrics, compute_hota_metrics, compute_identity_metrics
 
-from yolotrack.errors import OutputError, SourceError
-from yolotrack.model import Observation
+from yolotrack.errors import SourceError
 from yolotrack.vision.base import Tracker
 
 if TYPE_CHECKING:
@@ -47,11 +46,6 @@ class MotBoxes:
     def frames(self) -> int:
         """How many there are from frame 0 to the last with a box."""
         return int(self.frame.max(initial=-1)) + 1
-
-    @classmethod
-    def of(cls, observations: Iterable[Observation]) -> MotBoxes:
-        """The boxes of tracks from the store, or from anywhere."""
-        return cls.from_rows([(row.frame, row.track_id, *row.xyxy, row.confidence) for row in observations])
 
     @classmethod
     def selected(cls, batches: Iterable[pa.RecordBatch]) -> MotBoxes:
@@ -149,21 +143,6 @@ def read_mot(path: Path) -> MotBoxes:
     return MotBoxes.from_rows(
         [_parsed(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     )
-
-
-def write_mot(path: Path, observations: Iterable[Observation]) -> None:
-    """Write `frame,id,left,top,width,height,conf,-1,-1,-1` lines, frames from 1, in the order given."""
-    try:
-        with path.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(map(_line, observations))
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _line(row: Observation) -> str:
-    x1, y1, x2, y2 = row.xyxy
-    box = f"{x1:.3f},{y1:.3f},{x2 - x1:.3f},{y2 - y1:.3f}"
-    return f"{row.frame + 1},{row.track_id},{box},{row.confidence:.4f},-1,-1,-1\n"
 
 
 def _parsed(line: str, place: str) -> tuple[float, ...]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolotrack.cli import common, options
-from yolotrack.cli.listing import Column, print_table
+from yolotrack.cli.db import filters, ranges
+from yolotrack.cli.listing import SHORTEST_ID, Column, print_table
 from yolotrack.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -22,13 +23,9 @@ if TYPE_CHECKING:
     from yolotrack.cli.report import ProgressReporter
     from yolotrack.config import Settings, TrackerSettings
     from yolotrack.evaluate import MotBoxes, Scores
-    from yolotrack.model import RunRecord
-    from yolotrack.store.base import Store
 
 USUAL_RATE = 30.0
 """Frames a second, which the patience of the trackers in the package is counted in."""
-_SHORTEST_ID = 13
-"""A run id's first 13 characters are its start to the millisecond."""
 FAMILIES = {
     "HOTA": {"hota": "HOTA", "deta": "DetA", "assa": "AssA"},
     "CLEAR": {
@@ -91,7 +88,7 @@ def evaluate(
         if detections is not None:
             scored = _score_trackers(truth, detections, [each.tracker for each in settings], fps, quiet=quiet)
         else:
-            scored = _score_runs(truth, settings[0], run or ["latest"], stream, options.class_list(classes))
+            scored = _score_runs(truth, settings[0], run or ["latest"], stream, classes)
         if as_json:
             print(json.dumps([_as_dict(each, families) for each in scored], indent=2))
         else:
@@ -126,24 +123,21 @@ def _truth(path: Path) -> MotBoxes:
 
 
 def _score_runs(
-    truth: MotBoxes, settings: Settings, names: Sequence[str], stream: str | None, classes: tuple[str, ...] | None
+    truth: MotBoxes, settings: Settings, names: Sequence[str], stream: str | None, classes: str | None
 ) -> Iterator[_Scored]:
+    from yolotrack.evaluate import MotBoxes
     from yolotrack.evaluate import evaluate as score
+    from yolotrack.store.base import Selection
     from yolotrack.store.sql import open_store
 
+    wanted = ranges.parse_classes([classes or ""])
     with closing(open_store(settings.database, read_only=True)) as store:
-        for record in [store.find_run(name, stream=stream) for name in names]:
+        records = [store.find_run(name, stream=stream) for name in names]
+        found = filters.run_by_run(store, Selection(tuple(record.run.run_id for record in records), classes=wanted))
+        for record, batches in zip(records, found, strict=True):
             described = {"run_id": record.run.run_id, "stream": record.run.stream, "tracker": record.tracker}
-            title = f"{record.run.run_id[:_SHORTEST_ID]}\n{record.run.stream}\n{record.tracker}"
-            yield _Scored(title, described, score(truth, _tracks(store, record, classes)))
-
-
-def _tracks(store: Store, record: RunRecord, classes: tuple[str, ...] | None) -> MotBoxes:
-    from yolotrack.evaluate import MotBoxes
-    from yolotrack.store.base import Selection
-
-    kinds = tuple(int(part) if part.isdecimal() else part for part in classes or ())
-    return MotBoxes.selected(store.select(Selection((record.run.run_id,), classes=kinds)))
+            title = f"{record.run.run_id[:SHORTEST_ID]}\n{record.run.stream}\n{record.tracker}"
+            yield _Scored(title, described, score(truth, MotBoxes.selected(batches)))
 
 
 def _score_trackers(

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+SHORTEST_ID = 13
+"""A run id's first 13 characters are its start to the millisecond."""
 _ROWS_AT_ONCE = 500
 _UNITS = ((1, "kB"), (2, "MB"), (3, "GB"), (4, "TB"))
 

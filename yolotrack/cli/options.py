@@ -43,7 +43,10 @@ Traces = Annotated[bool | None, typer.Option("--traces/--no-traces", help="Where
 TraceLength = Annotated[int | None, typer.Option("--trace-length", help="Frames that a trace is long.")]
 Thickness = Annotated[int | None, typer.Option("--thickness", help="Of lines, pixels.")]
 
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
+LAST_ID = 2**31 - 1
+"""What the databases' integers hold."""
+
+_TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 
 
 def given(**values: Any) -> dict[str, Any]:
@@ -105,12 +108,19 @@ def media_time(option: str, text: str) -> float:
 
 
 def id_ranges(option: str, text: str) -> tuple[range, ...]:
-    """The ids that `3,5:9` means; both ends of a range are in it."""
+    """The ids that `3,5:9` means; both ends of a range are in it, and `5:` and `:9` are open."""
     return tuple(_id_range(option, part.strip()) for part in text.split(","))
 
 
 def _id_range(option: str, text: str) -> range:
-    found = re.fullmatch(r"(\d+)(?::(\d+))?", text)
-    if found is None or int(found[1]) > int(found[2] or found[1]):
+    found = re.fullmatch(r"(?=.*\d)(\d*)(:?)(\d*)", text)
+    first = found and number(found[1] or "0")
+    last = found and number(found[3] or (str(LAST_ID) if found[2] else found[1]))
+    if first is None or last is None or last < first:
         raise UsageError(f"{option} {text!r}: name tracks by their numbers, as in 3,5:9")
-    return range(int(found[1]), int(found[2] or found[1]) + 1)
+    return range(first, last + 1)
+
+
+def number(digits: str) -> int:
+    """The number, or where no database holds it, the largest that they do hold."""
+    return min(int(digits), LAST_ID)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from yolotrack.config import Settings
     from yolotrack.model import FrameTracks, RunRecord
     from yolotrack.pipeline import RunSummary
+    from yolotrack.store.base import Store
 
 
 def retrack(
@@ -38,56 +39,48 @@ def retrack(
     from yolotrack.cli.report import ProgressReporter, print_summaries
     from yolotrack.cli.signals import draining, leaving
     from yolotrack.model import RunStatus
+    from yolotrack.store.sql import open_existing
 
     settings = common.settings_from(config, db, log_level, tracker=options.given(name=tracker))
     stop = Event()
-    with leaving():
-        original = _find(settings, run, stream)
+    with leaving(), closing(open_existing(settings.database)) as store:
+        original = store.find_run(run, stream=stream)
         if original.status is RunStatus.RUNNING:
             print(f"run {original.run.run_id} has not ended: its frames so far are tracked", file=sys.stderr)
         with ProgressReporter(quiet=quiet) as reporter, draining(stop, reporter.announce_stop):
-            summary = _retrack(settings, original, reporter, stop)
+            summary = _retrack(settings, store, original, reporter, stop)
         print_summaries([summary], common.masked_database(settings), as_json=as_json)
         if stop.is_set():
             raise typer.Exit(common.INTERRUPTED)
 
 
-def _find(settings: Settings, name: str, stream: str | None) -> RunRecord:
-    """Read-only, so that a wrong --db makes no database."""
-    from yolotrack.store.sql import open_store
-
-    with closing(open_store(settings.database, read_only=True)) as store:
-        return store.find_run(name, stream=stream)
-
-
-def _retrack(settings: Settings, original: RunRecord, reporter: ProgressReporter, stop: Event) -> RunSummary:
+def _retrack(
+    settings: Settings, store: Store, original: RunRecord, reporter: ProgressReporter, stop: Event
+) -> RunSummary:
     from yolotrack.pipeline import RunSummary
     from yolotrack.roles.retrack import retrack as track_again
-    from yolotrack.store.sql import open_store
     from yolotrack.vision.tracker import open_tracker
 
     started = time.monotonic()
-    with closing(open_store(settings.database)) as store:
-        run_id = track_again(
-            store,
-            original,
-            lambda run: open_tracker(settings.tracker, run.rate),
-            stop=stop,
-            keep_detections=settings.database.detections,
-            on_frame=_progress(original, reporter),
-        )
-        seconds = time.monotonic() - started
-        record = store.find_run(run_id)
-        by_class = Counter(track.class_name for track in store.tracks(run_id))
-        return RunSummary(record.run, record.status, record.ledger, 0, seconds, dict(by_class), None)
+    run_id = track_again(
+        store,
+        original,
+        lambda run: open_tracker(settings.tracker, run.rate),
+        stop=stop,
+        keep_detections=settings.database.detections,
+        on_frame=_progress(original, reporter),
+    )
+    seconds = time.monotonic() - started
+    record = store.find_run(run_id)
+    by_class = Counter(track.class_name for track in store.tracks(run_id))
+    return RunSummary(record.run, record.status, record.ledger, 0, seconds, dict(by_class), None)
 
 
 def _progress(original: RunRecord, reporter: ProgressReporter) -> Callable[[FrameTracks], None]:
     """Tells the reporter how far the new run is."""
     from yolotrack.pipeline import Progress
-    from yolotrack.roles.retrack import settled
 
-    expected = settled(original)
+    expected = original.ledger.settled
 
     def on_frame(frame: FrameTracks) -> None:
         reporter(Progress(original.run, expected, frame.index + 1, 0, len(frame.tracks)))

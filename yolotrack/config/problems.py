@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -11,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from yolotrack.config.schema import ENV_PREFIX, Settings, setting_fields
 from yolotrack.secrets import mask_url
+from yolotrack.text import nearest
 
 Location: TypeAlias = Sequence[int | str]
 """Section, key, and what is within a key's value."""
@@ -68,5 +68,5 @@ def _expected(error: ErrorDetails) -> str:
 
 
 def _hint(name: str, known: list[str], prefix: str = "") -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=_LIKENESS)
+    near = nearest(name, known, most=1, likeness=_LIKENESS)
     return f"; did you mean {prefix}{near[0]}?" if near else "; `yolotrack config show` lists the known ones"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -31,6 +31,7 @@ class Sequence:
     stream: str
     """Of the file of results, as the ground truth of the same video is called."""
     frames: int
+    """At least: a run that goes on gets more while it is written."""
     width: int
     height: int
     rate: Fraction | None
@@ -60,6 +61,7 @@ def write_sequence(folder: Path, sequence: Sequence, batches: Iterable[pa.Record
     """
     (folder / "data").mkdir()
     (folder / "gt").mkdir()
+    frames = sequence.frames
     with ExitStack() as stack:
         truth = stack.enter_context((folder / "gt" / "gt.txt").open("wb"))
         results = MotWriter(stack.enter_context((folder / "data" / f"{sequence.stream}.txt").open("wb")))
@@ -67,7 +69,9 @@ def write_sequence(folder: Path, sequence: Sequence, batches: Iterable[pa.Record
             results.write(batch)
             ones = pa.array([1] * batch.num_rows, pa.int64())
             truth.write(csv_lines(_mot(batch, ones, ones, ones)))
-    (folder / "seqinfo.ini").write_text(_seqinfo(sequence), encoding="utf-8")
+            if batch.num_rows:
+                frames = max(frames, pc.max(batch["frame"]).as_py() + 1)
+    (folder / "seqinfo.ini").write_text(_seqinfo(replace(sequence, frames=frames)), encoding="utf-8")
 
 
 def _mot(batch: pa.RecordBatch, *more: pa.Array) -> pa.RecordBatch:

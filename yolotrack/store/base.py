@@ -176,7 +176,8 @@ class Store(Protocol):
         """
 
     def vacuum(self) -> None:
-        """Give the room of what was forgotten back to the disk. Other writers wait as long as it takes."""
+        """Give the room of what was forgotten back to the disk. Other writers wait meanwhile; whom it takes too long
+        is told `StoreAway`, and may try again."""
 
     def size(self) -> int:
         """Bytes that the database takes on its disk."""

@@ -61,5 +61,5 @@ def _wait_for(file: int, seconds: float) -> None:
             return _try_lock(file)
         except (BlockingIOError, PermissionError):  # as Unix and Windows say that somebody else has it
             if time.monotonic() > deadline:
-                raise TimeoutError("the database is locked") from None
+                raise TimeoutError("the file is locked") from None
         time.sleep(_PAUSE)

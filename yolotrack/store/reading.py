@@ -23,7 +23,8 @@ from yolotrack.store.queries import (
 )
 from yolotrack.store.rows import frame_outcomes, observation, run_record, track_summaries
 from yolotrack.store.schema import detections, paths, runs, tracks
-from yolotrack.store.select import chosen_runs, nearest, read_batches, statement
+from yolotrack.store.select import chosen_runs, read_batches, statement
+from yolotrack.text import meant, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -150,7 +151,8 @@ def no_run(connection: Connection, database: str, name: str, stream: str | None 
     if stream is not None:
         known = list(connection.scalars(select(runs.c.stream).distinct().order_by(runs.c.stream)))
         if stream not in known:
-            return f"no stream {stream!r} in {database}; {_meant(stream, known)}"
+            hint = meant(stream, known, f"there are {', '.join(known[:_NAMED_RUNS])}")
+            return f"no stream {stream!r} in {database}; {hint}"
         query = query.where(runs.c.stream == stream)
     newest = [(row.run_id, f"{row.run_id} ({row.stream})") for row in connection.execute(query.limit(_COMPARED_RUNS))]
     beginnings = {run_id[: len(name)]: text for run_id, text in reversed(newest)}
@@ -159,8 +161,3 @@ def no_run(connection: Connection, database: str, name: str, stream: str | None 
     count = connection.scalar(select(func.count()).select_from(query.subquery()))
     some = ", ".join(text for _, text in newest[:_NAMED_RUNS])
     return f"no run {name!r} in {database}; the newest of {count}: {some}"
-
-
-def _meant(text: str, known: list[str]) -> str:
-    near = nearest(text, known)
-    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known[:_NAMED_RUNS])}"

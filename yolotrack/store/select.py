@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +27,7 @@ from yolotrack.errors import NotFound
 from yolotrack.store.base import OBSERVATION_COLUMNS, Selection
 from yolotrack.store.columns import ROWS, TIMES, Assembly, ChosenRun, columns_of, moment
 from yolotrack.store.schema import classes, frames, observations, runs
+from yolotrack.text import meant
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,12 +89,6 @@ def statement(dialect: Dialect, selection: Selection, chosen: Sequence[ChosenRun
     return f"{query.compile(dialect=plain, compile_kwargs={'literal_binds': True})};"
 
 
-def nearest(text: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """Those that `text` may have been meant to be, the likeliest first; upper and lower case are the same."""
-    by_fold = {name.casefold(): name for name in known}
-    return [by_fold[name] for name in difflib.get_close_matches(text.casefold(), by_fold, n=most, cutoff=0.5)]
-
-
 # -- runs and classes
 
 
@@ -132,9 +126,8 @@ def _require_classes(asked: Sequence[int | str], names: Iterable[Mapping[int, st
     for text in asked:
         if text in known or (isinstance(text, str) and text.casefold() in folded):
             continue
-        near = nearest(text, all_names) if isinstance(text, str) else []
         seen = [f"{name} ({number})" for number, name in sorted(known.items())[:_NAMED_CLASSES]]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there were {', '.join(seen) or 'no objects'}"
+        hint = meant(str(text), all_names, f"there were {', '.join(seen) or 'no objects'}")
         raise NotFound(f"no object of class {str(text)!r} was seen in the runs asked for; {hint}")
 
 

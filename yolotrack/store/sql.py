@@ -14,7 +14,7 @@ from yolotrack.errors import Fenced, NotFound, StoreError
 from yolotrack.model import Run, RunStatus, utc_now
 from yolotrack.store.base import Batch, Checkpoint, Claim
 from yolotrack.store.database import Database, explained
-from yolotrack.store.migrations import migrate, require_current
+from yolotrack.store.migrations import migrate, require_begun, require_current
 from yolotrack.store.opening import open_database
 from yolotrack.store.pruning import begin_pruning, half_pruned, prune_part
 from yolotrack.store.queries import run_number, select_records
@@ -55,6 +55,19 @@ def open_store(settings: DatabaseSettings, *, read_only: bool = False) -> SQLSto
         store.close()
         raise
     return store
+
+
+def open_existing(settings: DatabaseSettings) -> SQLStore:
+    """Open a database for writing, as `open_store` does, but none that nobody has written to: a wrong name makes no
+    database. Raises `StoreError`.
+    """
+    database = open_database(settings.url, read_only=True)
+    try:
+        with explained(database), database.reader.connect() as connection:
+            require_begun(connection)
+    finally:
+        database.close()
+    return open_store(settings)
 
 
 class SQLStore(Reader):

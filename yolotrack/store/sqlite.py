@@ -125,8 +125,8 @@ class SQLiteDatabase:
         return _bytes_of(self.path) + _bytes_of(self.path.with_name(f"{self.path.name}-wal"))
 
     def passes(self, error: Exception) -> bool:
-        """Never: a file is there, and its locks were waited for."""
-        return False
+        """A lock that others held for too long: they may only take their time, as VACUUM does."""
+        return "is locked" in _words_of(error).lower()
 
     def explain(self, error: Exception) -> str:
         """In one line, with a remedy where there is one."""
@@ -168,9 +168,13 @@ def reading_engine(path: Path) -> Engine:
 
 def explain(error: Exception) -> str:
     """What went wrong and what to do, from an error of SQLAlchemy, SQLite or the system."""
-    text = str(getattr(error, "orig", None) or error)
+    text = _words_of(error)
     found = (remedy for words, remedy in _REMEDIES.items() if words in text.lower())
     return next(found, mask_text(text).replace("\n", " "))
+
+
+def _words_of(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)
 
 
 def _bytes_of(path: Path) -> int:

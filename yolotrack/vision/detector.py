@@ -29,17 +29,33 @@ METHODS = ("prepare", "submit", "close")
 log = logging.getLogger(__name__)
 
 
+def check_detector(settings: ModelSettings) -> None:
+    """Refuse a device or weights that are not there, before anything heavy is imported.
+
+    Official weights are downloaded. `ModelError` in one line.
+    """
+    if _own_factory(settings.weights) is None:
+        _device(settings.device)
+        find_weights(settings.weights)
+
+
 def open_detector(settings: ModelSettings) -> Detector:
     """The detector for those settings, loaded and checked; close it when done. `ModelError` in one line otherwise."""
     stay_offline()
-    own = FACTORY.fullmatch(settings.weights)
-    if own and not Path(settings.weights).exists():
+    own = _own_factory(settings.weights)
+    if own:
         return _own_detector(own["module"], own["factory"], settings)
     device = _device(settings.device)
     weights = find_weights(settings.weights)
     if device == "cpu" and weights.suffix.lower() == ".pt":
         return _on_cpu(weights, settings)
     return _with_ultralytics(weights, settings, device)
+
+
+def _own_factory(weights: str) -> re.Match[str] | None:
+    """Module and factory of a detector of the user's own, where that is what the weights name."""
+    own = FACTORY.fullmatch(weights)
+    return own if own and not Path(weights).exists() else None
 
 
 def _on_cpu(weights: Path, settings: ModelSettings) -> Detector:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from yolotrack.errors import ModelError
+from yolotrack.text import meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ def _class_id(text: str, by_name: Mapping[str, int], names: Mapping[int, str]) -
         return by_name[text.casefold()]
     if text.isdecimal() and int(text) in names:
         return int(text)
-    near = difflib.get_close_matches(text.casefold(), by_name, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {_some(list(names.values()))}"
+    hint = meant(text, names.values(), f"it knows {_some(list(names.values()))}")
     raise ModelError(f"the model knows no class {text!r}; {hint}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from fractions import Fraction
@@ -10,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from yolotrack.errors import TrackerError
+from yolotrack.text import meant
 
 Kinds: TypeAlias = Mapping[str, Any]
 """The parameters that a tracker has: a type, or a tuple of the texts to choose from."""
@@ -69,7 +69,8 @@ def _problem(name: str, key: str, value: Any, kinds: Kinds) -> str:
     if key in _NOT_SETTABLE and key in kinds:
         return _NOT_SETTABLE[key]
     if key not in kinds:
-        return f"does not exist; {_nearest(key, [known for known in kinds if known not in _NOT_SETTABLE])}"
+        settable = sorted(known for known in kinds if known not in _NOT_SETTABLE)
+        return "does not exist; " + meant(key, settable, f"there are {', '.join(settable)}", most=1)
     kind = kinds[key]
     if isinstance(kind, tuple):
         return "" if value in kind else f"must be one of {', '.join(kind)}, not {value!r}"
@@ -87,8 +88,3 @@ def _range_problem(key: str, value: float) -> str:
     if key in ("minimum_consecutive_frames", "delta_t") and value < 1:
         return f"must be 1 or more, not {value}"
     return ""
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"

@@ -13,8 +13,9 @@ import typer
 
 from yolotrack.cli import common, options
 from yolotrack.cli.db import filters
-from yolotrack.cli.db.output import Counted, Output, Shown, showing_progress
+from yolotrack.cli.db.output import Counted, Output, named_style, showing_progress
 from yolotrack.cli.db.query import nothing_found
+from yolotrack.cli.signals import leaving
 from yolotrack.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -57,34 +58,24 @@ def export(
     mot: a folder a run, `STREAM-RUN/`, with `data/STREAM.txt` (results), `gt/gt.txt` (the same as truth) and
     `seqinfo.ini`. coco: one JSON file of videos, images, annotations with `track_id`, and categories.
     """
-    asked = filters.Filters(
-        run, stream, track_id, class_, frames, time, since, until, min_conf, box, order, limit
-    )  # fmt: skip
+    asked = filters.Filters(track_id, class_, frames, time, since, until, min_conf, box, order, limit)
     selection = asked.selection()
-    if not sql and output is None:
-        raise UsageError("name what to write with -o, or print the statement with --sql")
-    style = format_ or _style_of(output)
-    if style in ("mot", "coco") and (order or limit) and not sql:
+    if sql == (output is not None):
+        raise UsageError("either name what to write with -o, or print the statement with --sql")
+    style = "" if output is None else format_ or named_style(output, _SUFFIXES)
+    if style in ("mot", "coco") and (order or limit):
         raise UsageError(f"{style} has an order of its own: leave --order and --limit out")
 
     from yolotrack.store.sql import open_store
 
     settings = common.settings_from(config, db, log_level)
-    with closing(open_store(settings.database, read_only=True)) as store:
+    with leaving(), closing(open_store(settings.database, read_only=True)) as store:
         records = filters.chosen_runs(store, run, stream)
         selection = replace(selection, run_ids=tuple(record.run.run_id for record in records))
         if output is None:
             print(store.sql(selection))
         elif not _write(style, store, records, selection, output, overwrite):
             print(nothing_found(records, asked), file=sys.stderr)
-
-
-def _style_of(output: Path | None) -> str:
-    if output is None:
-        return ""
-    if output.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"-o {output}: name the form with --format, or end the name in {', '.join(_SUFFIXES)}")
-    return _SUFFIXES[output.suffix.lower()]
 
 
 def _write(
@@ -95,22 +86,23 @@ def _write(
         return _write_mot(store, records, selection, output, overwrite)
     if style == "coco":
         return _write_coco(store, records, selection, output, overwrite)
-    return Output(style, output, overwrite).print(store.select(selection), Shown((), lambda batch: ()))
+    return Output(style, output, overwrite).write(store.select(selection))
 
 
 def _write_mot(store: Store, records: Sequence[RunRecord], selection: Selection, output: Path, overwrite: bool) -> int:
     from yolotrack.draft import translated, writing_folder
     from yolotrack.formats.mot import Sequence, write_sequence
 
+    found = filters.run_by_run(store, selection)
     with translated(output):
         output.mkdir(parents=True, exist_ok=True)
     rows = 0
     folders = [output / f"{record.run.stream}-{record.run.run_id[:_ID_LENGTH]}" for record in records]
     _refuse_existing(folders, overwrite)
-    for record, folder in zip(records, folders, strict=True):
+    for record, folder, batches in zip(records, folders, found, strict=True):
         run = record.run
         sequence = Sequence(folder.name, run.stream, record.ledger.published, run.width, run.height, run.rate)
-        counted = Counted(store.select(replace(selection, run_ids=(run.run_id,))))
+        counted = Counted(batches)
         with writing_folder(folder, overwrite=overwrite) as draft, showing_progress(counted):
             write_sequence(draft, sequence, counted)
         print(folder)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolotrack.cli import options
 from yolotrack.cli.db import ranges
-from yolotrack.errors import UsageError
+from yolotrack.errors import NotFound, UsageError
 from yolotrack.store.base import OBSERVATION_COLUMNS, Selection
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from yolotrack.model import RunRecord
     from yolotrack.store.base import Store
 
@@ -53,15 +57,15 @@ Order = Annotated[
     str | None,
     typer.Option("--order", metavar="COLUMNS", help="As in class_name,-confidence: - descends."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many rows.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, max=options.LAST_ID, metavar="N", help="At most so many rows.")
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """The options as they were typed."""
 
-    runs: list[str] | None = None
-    stream: str | None = None
     track_ids: list[str] | None = None
     classes: list[str] | None = None
     frames: str | None = None
@@ -109,6 +113,28 @@ def chosen_runs(store: Store, names: list[str] | None, stream: str | None) -> li
         for record in (_all(store, stream) if name == ALL else [store.find_run(name, stream=stream)])
     }
     return list(found.values())
+
+
+def run_by_run(store: Store, selection: Selection) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The rows of each run of a selection, as named; a limit is each run's. `NotFound`, at once, as in `Store.select`
+    of all of them."""
+    store.select(selection)
+    return (_of_run(store, selection, run_id) for run_id in selection.run_ids)
+
+
+def _of_run(store: Store, selection: Selection, run_id: str) -> Iterator[pa.RecordBatch]:
+    """A class that only other runs know is no mistake."""
+    known = tuple(kind for kind in selection.classes if _knows(store, run_id, kind))
+    limit = 0 if selection.classes and not known else selection.limit
+    return store.select(replace(selection, run_ids=(run_id,), classes=known, limit=limit))
+
+
+def _knows(store: Store, run_id: str, kind: int | str) -> bool:
+    try:
+        store.select(Selection((run_id,), classes=(kind,)))
+    except NotFound:
+        return False
+    return True
 
 
 def _newest_of_each(store: Store) -> list[RunRecord]:

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from yolotrack.cli.common import PLAIN_SECONDS
 from yolotrack.cli.listing import Column, print_table
 from yolotrack.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from yolotrack.model import RunRecord
+
+    Cells: TypeAlias = Callable[[pa.RecordBatch], Iterator[tuple[str, ...]]]
+
 Format: TypeAlias = Literal["table", "csv", "json", "jsonl", "parquet"]
 
-FormatOption = Annotated[
-    Format | None,
-    typer.Option("--format", help="Default: a table on a terminal, CSV into a pipe, what its name says for a file."),
-]
+FORMAT_HELP = "Default: a table on a terminal, CSV into a pipe, what its name says for a file."
+FormatOption = Annotated[Format | None, typer.Option("--format", help=FORMAT_HELP)]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a file instead of standard output.")
 ]
 
-PLAIN_SECONDS = 5.0
-"""Between two lines of progress where there is no terminal."""
+_STREAM = Column("stream", 8)
 _SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
@@ -38,9 +40,22 @@ class Shown:
     """How rows look in a table for people."""
 
     columns: Sequence[Column]
-    cells: Callable[[pa.RecordBatch], Iterable[Sequence[str]]]
+    cells: Cells
     title: str = ""
     gap: int = 2
+
+    @classmethod
+    def of(cls, records: Sequence[RunRecord], columns: Sequence[Column], cells: Cells) -> Shown:
+        """Under the name of the run that they are of; where there are several, each with its stream."""
+        if len(records) == 1:
+            (record,) = records
+            return cls(columns, cells, f"{record.run.stream}, run {record.run.run_id}")
+
+        def with_stream(batch: pa.RecordBatch) -> Iterator[tuple[str, ...]]:
+            streams = batch["stream"].to_pylist()
+            return ((stream, *row) for stream, row in zip(streams, cells(batch), strict=True))
+
+        return cls((_STREAM, *columns), with_stream, f"{len(records)} runs", gap=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +72,7 @@ class Output:
         if overwrite and path is None:
             raise UsageError("--overwrite needs -o FILE")
         if style is None:
-            style = _default(path)
+            style = named_style(path, _SUFFIXES) if path else "table" if sys.stdout.isatty() else "csv"
         if style == "parquet" and path is None and sys.stdout.isatty():
             raise UsageError("parquet is nothing for a terminal: name a file with -o")
         if style == "table" and path is not None:
@@ -65,30 +80,28 @@ class Output:
         return cls(style, path, overwrite)
 
     def print(self, batches: Iterable[pa.RecordBatch], shown: Shown) -> int:
-        """Write every row; returns how many there were."""
+        """Every row as a table, or as `write` does; returns how many there were."""
+        if self.style != "table":
+            return self.write(batches)
         counted = Counted(batches)
-        if self.style == "table":
-            rows = (row for batch in counted for row in shown.cells(batch))
-            print_table(shown.columns, rows, shown.title, gap=shown.gap)
-            return counted.rows
-        if self.path is None:
-            self._write(sys.stdout.buffer, counted)
-            return counted.rows
-        from yolotrack.draft import writing_file
-
-        with writing_file(self.path, overwrite=self.overwrite) as file, showing_progress(counted):
-            self._write(file, counted)
-        print(self.path)
+        rows = (row for batch in counted for row in shown.cells(batch))
+        print_table(shown.columns, rows, shown.title, gap=shown.gap)
         return counted.rows
 
-    def _write(self, file: BinaryIO, batches: Iterable[pa.RecordBatch]) -> None:
-        from yolotrack.formats.writers import WRITERS
+    def write(self, batches: Iterable[pa.RecordBatch]) -> int:
+        """Every row in a form for programs; returns how many there were."""
+        from yolotrack.draft import writing_file
+        from yolotrack.formats.writers import write_rows
 
-        writer = WRITERS[self.style](file)
-        for batch in batches:
-            writer.write(batch)
-        writer.close()
-        file.flush()
+        counted = Counted(batches)
+        if self.path is None:
+            write_rows(self.style, sys.stdout.buffer, counted)
+            sys.stdout.buffer.flush()
+            return counted.rows
+        with writing_file(self.path, overwrite=self.overwrite) as file, showing_progress(counted):
+            write_rows(self.style, file, counted)
+        print(self.path)
+        return counted.rows
 
 
 class Counted:
@@ -134,9 +147,8 @@ class _Lines:
             print(f"{rows:,} rows", file=sys.stderr, flush=True)
 
 
-def _default(path: Path | None) -> str:
-    if path is None:
-        return "table" if sys.stdout.isatty() else "csv"
-    if path.suffix.lower() not in _SUFFIXES:
-        raise UsageError(f"-o {path}: name the form with --format, or end the name in {', '.join(_SUFFIXES)}")
-    return _SUFFIXES[path.suffix.lower()]
+def named_style(path: Path, suffixes: Mapping[str, str]) -> str:
+    """The form that the name of a file says, by how it ends. `UsageError` where it says none."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"-o {path}: name the form with --format, or end the name in {', '.join(suffixes)}")
+    return suffixes[path.suffix.lower()]

@@ -12,8 +12,9 @@ import typer
 
 from yolotrack.cli import common, options
 from yolotrack.cli.db import filters
-from yolotrack.cli.db.output import Output, OutputOption, Shown
+from yolotrack.cli.db.output import FORMAT_HELP, Output, OutputOption, Shown
 from yolotrack.cli.listing import Column, clock
+from yolotrack.cli.signals import leaving
 from yolotrack.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _COLUMNS = (
     Column("y_max", 6, right=True),
     Column("class"),
 )
-_STREAM = Column("stream", 8)
 
 
 def query(
@@ -50,12 +50,7 @@ def query(
     box: filters.Box = None,
     order: filters.Order = None,
     limit: filters.Limit = None,
-    format_: Annotated[
-        QueryFormat | None,
-        typer.Option(
-            "--format", help="Default: a table on a terminal, CSV into a pipe, what its name says for a file."
-        ),
-    ] = None,
+    format_: Annotated[QueryFormat | None, typer.Option("--format", help=FORMAT_HELP)] = None,
     output: OutputOption = None,
     overwrite: options.Overwrite = False,
     config: common.ConfigOption = None,
@@ -66,21 +61,19 @@ def query(
 
     All filters given must hold. Without --run: the newest run, of each stream where there are several.
     """
-    asked = filters.Filters(
-        run, stream, track_id, class_, frames, time, since, until, min_conf, box, order, limit
-    )  # fmt: skip
+    asked = filters.Filters(track_id, class_, frames, time, since, until, min_conf, box, order, limit)
     selection = asked.selection()
     target = Output.asked(format_, output, overwrite)
 
     from yolotrack.store.sql import open_store
 
     settings = common.settings_from(config, db, log_level)
-    with closing(open_store(settings.database, read_only=True)) as store:
+    with leaving(), closing(open_store(settings.database, read_only=True)) as store:
         records = filters.chosen_runs(store, run, stream)
         if target.style == "mot" and len(records) > 1:
             raise UsageError("MOT text holds one run: name it with --run, or use `yolotrack db export`")
         batches = store.select(replace(selection, run_ids=tuple(record.run.run_id for record in records)))
-        if not target.print(batches, _shown(records)):
+        if not target.print(batches, Shown.of(records, _COLUMNS, _cells)):
             print(nothing_found(records, asked), file=sys.stderr)
 
 
@@ -94,18 +87,6 @@ def nothing_found(records: Sequence[RunRecord], asked: filters.Filters) -> str:
         return f"{what} in {len(records)} runs"
     (record,) = records
     return f"{what} in run {record.run.run_id} ({record.run.stream}, {record.tracks} tracks)"
-
-
-def _shown(records: Sequence[RunRecord]) -> Shown:
-    if len(records) == 1:
-        (record,) = records
-        return Shown(_COLUMNS, _cells, f"{record.run.stream}, run {record.run.run_id}")
-    return Shown((_STREAM, *_COLUMNS), _cells_of_several, f"{len(records)} runs", gap=1)
-
-
-def _cells_of_several(batch: pa.RecordBatch) -> Iterator[tuple[str, ...]]:
-    streams = batch["stream"].to_pylist()
-    return ((stream, *cells) for stream, cells in zip(streams, _cells(batch), strict=True))
 
 
 def _cells(batch: pa.RecordBatch) -> Iterator[tuple[str, ...]]:

@@ -6,61 +6,50 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from yolotrack.cli import options
 from yolotrack.errors import UsageError
+from yolotrack.text import meant
 
-LAST_TRACK = 2**31 - 1
-"""What the databases' integers hold."""
-
-_MOMENT = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)")
 _AGE = re.compile(r"(?P<count>\d+)\s*(?P<unit>[smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_tracks(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """`7` is one track; `3:9` those from 3 to 9, both included; `3:` and `:9` are open. Commas join several."""
-    return tuple(_track_range(part) for text in texts for part in _list_of(text))
+    return tuple((ids[0], ids[-1]) for text in texts for ids in options.id_ranges("--track-id", text))
 
 
 def parse_frames(text: str) -> tuple[int | None, int | None]:
     """`100:200` is from 100 up to, and without, 200; `100:` and `:200` are open; `100` is that frame alone."""
-    first, end = _ends(text, "--frames", "100:200")
-    if end is None and ":" not in text:
-        return first, (first or 0) + 1
-    if first is not None and end is not None and end <= first:
-        raise UsageError(f"--frames {text}: no frame is from {first} up to, and without, {end}")
-    return first, end
+    found = re.fullmatch(r"(?=.*\d)(\d*)(:?)(\d*)", text.strip())
+    if found is None:
+        raise UsageError(f"--frames: {text!r} is none; write it as in 100:200")
+    if found[1] and found[3] and int(found[3]) <= int(found[1]):
+        raise UsageError(f"--frames {text}: no frame is from {found[1]} up to, and without, {found[3]}")
+    first, end = (options.number(digits) if digits else None for digits in (found[1], found[3]))
+    return (first, end) if found[2] or first is None else (first, min(first + 1, options.LAST_ID))
 
 
 def parse_time(text: str) -> tuple[float | None, float | None]:
     """Two moments of the video, the second excluded, with `-` between them, or `:` where both are written alike.
 
-    A moment is `70`, `1:10` or `0:01:10`, each with decimals if need be. Either may be left out.
+    A moment is what `options.media_time` takes. Either may be left out.
     """
     found = _halves(text.strip())
     if found is None:
         raise UsageError(f"--time {text}: write two times, as in 70:80, 1:10-1:20 or 00:01:10:00:01:20")
-    first, end = (None if half == "" else parse_moment(half, "--time") for half in found)
+    first, end = (None if half == "" else options.media_time("--time", half) for half in found)
     if first is not None and end is not None and end <= first:
         raise UsageError(f"--time {text}: it ends before it begins")
     return first, end
 
 
-def parse_moment(text: str, option: str) -> float:
-    """Seconds, from `70`, `1:10` or `0:01:10`, each with decimals if need be."""
-    found = _MOMENT.fullmatch(text)
-    minutes = int(found["minutes"] or 0) if found else 0
-    if not found or (found["minutes"] and float(found["seconds"]) >= 60) or (found["hours"] and minutes >= 60):
-        raise UsageError(f"{option}: {text!r} is no time; write seconds, M:SS or H:MM:SS")
-    return int(found["hours"] or 0) * 3600 + minutes * 60 + float(found["seconds"])
-
-
 def parse_instant(text: str, option: str) -> datetime:
     """ISO 8601; where it names no zone, in that of this computer."""
     try:
-        moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
-    except ValueError:
+        return datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip())).astimezone()
+    except (ValueError, OverflowError):
         raise UsageError(f"{option}: {text!r} is no time; write it as 2026-03-01T18:30 or 2026-03-01T18:30Z") from None
-    return moment.astimezone()
 
 
 def parse_age(text: str) -> timedelta:
@@ -92,34 +81,12 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
 
 def parse_order(text: str, columns: Sequence[str]) -> tuple[str, ...]:
     """Names of columns joined by commas, `-` before one that descends."""
-    from yolotrack.store.select import nearest
-
     names = _list_of(text)
-    for name in names:
-        if name.removeprefix("-") not in columns:
-            near = nearest(name.removeprefix("-"), columns)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(columns)}"
-            raise UsageError(f"--order: there is no column {name.removeprefix('-')!r}; {hint}")
+    for name in (each.removeprefix("-") for each in names):
+        if name not in columns:
+            hint = meant(name, columns, f"there are {', '.join(columns)}")
+            raise UsageError(f"--order: there is no column {name!r}; {hint}")
     return tuple(names)
-
-
-def _track_range(text: str) -> tuple[int, int]:
-    first, last = _ends(text, "--track-id", "7 or 3:9")
-    if ":" not in text:
-        last = first
-    found = first or 0, LAST_TRACK if last is None else last
-    if found[1] < found[0]:
-        raise UsageError(f"--track-id {text}: it ends before it begins")
-    return found
-
-
-def _ends(text: str, option: str, example: str) -> tuple[int | None, int | None]:
-    """Of `A:B`, `A:`, `:B` or `A`; not None both."""
-    found = re.fullmatch(r"(\d*)(?::(\d*))?", text.strip())
-    first, end = (int(part) if part else None for part in found.groups()) if found else (None, None)
-    if first is None and end is None:
-        raise UsageError(f"{option}: {text!r} is none; write it as in {example}")
-    return first, end
 
 
 def _halves(text: str) -> tuple[str, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ from yolotrack.cli.listing import size_text
 from yolotrack.errors import UsageError
 
 if TYPE_CHECKING:
-    from yolotrack.config import DatabaseSettings
+    from yolotrack.store.base import Store
 
 
 def prune(
@@ -45,17 +45,23 @@ def prune(
     age = None if older_than is None else parse_age(older_than)
     if not (dry_run or yes or sys.stdin.isatty()):
         raise UsageError("nobody is there to be asked: say --yes, or --dry-run")
+    from yolotrack.store.sql import open_existing, open_store
+
     settings = common.settings_from(config, db, log_level)
-    lines = _chosen(settings.database, age, keep_runs, stream)
-    if not lines:
-        print("nothing to forget", file=sys.stderr)
-        return
-    _list(lines)
-    if dry_run:
-        return
-    if not yes:
-        typer.confirm(f"forget {_runs(len(lines))}?", abort=True, err=True)
-    _forget(settings.database, [line.record.run.run_id for line in lines])
+    database = settings.database
+    with closing(open_store(database, read_only=True) if dry_run else open_existing(database)) as store:
+        lines = _chosen(store, age, keep_runs, stream)
+        if not lines:
+            print("nothing to forget", file=sys.stderr)
+            return
+        _list(lines)
+        if dry_run:
+            return
+        if not yes:
+            typer.confirm(f"forget {_runs(len(lines))}?", abort=True, err=True)
+        for line in lines:
+            store.prune([line.record.run.run_id])
+    print(f"forgot {_runs(len(lines))}; `yolotrack db vacuum` gives their room back to the disk", file=sys.stderr)
 
 
 def vacuum(
@@ -64,11 +70,10 @@ def vacuum(
     log_level: common.LogLevelOption = None,
 ) -> None:
     """Give the room of forgotten runs back to the disk; workers wait meanwhile. Prints the size before and after."""
-    from yolotrack.store.sql import open_store
+    from yolotrack.store.sql import open_existing
 
     settings = common.settings_from(config, db, log_level)
-    _require_database(settings.database)
-    with closing(open_store(settings.database)) as store:
+    with closing(open_existing(settings.database)) as store:
         before = store.size()
         store.vacuum()
         print(f"{size_text(before)} before, {size_text(store.size())} now")
@@ -86,22 +91,13 @@ def doomed(lines: Sequence[Line], now: datetime, age: timedelta | None, keep: in
             yield line
 
 
-def _chosen(database: DatabaseSettings, age: timedelta | None, keep: int | None, stream: str | None) -> list[Line]:
+def _chosen(store: Store, age: timedelta | None, keep: int | None, stream: str | None) -> list[Line]:
     from yolotrack.model import utc_now
-    from yolotrack.store.sql import open_store
 
-    with closing(open_store(database, read_only=True)) as store:
-        if stream is not None:
-            store.find_run("latest", stream=stream)  # refuses a stream that is not there
-        lines = [line for line in lines_of(store, store.size()) if stream in (None, line.record.run.stream)]
+    if stream is not None:
+        store.find_run("latest", stream=stream)  # refuses a stream that is not there
+    lines = [line for line in lines_of(store, store.size()) if stream in (None, line.record.run.stream)]
     return list(doomed(lines, utc_now(), age, keep))
-
-
-def _require_database(database: DatabaseSettings) -> None:
-    """Opening one for writing would make it."""
-    from yolotrack.store.sql import open_store
-
-    open_store(database, read_only=True).close()
 
 
 def _list(lines: Sequence[Line]) -> None:
@@ -109,16 +105,6 @@ def _list(lines: Sequence[Line]) -> None:
         return print_lines(lines)
     for line in lines:
         print(line.record.run.run_id)
-
-
-def _forget(database: DatabaseSettings, run_ids: Iterable[str]) -> None:
-    from yolotrack.store.sql import open_store
-
-    with closing(open_store(database)) as store:
-        count = 0
-        for count, run_id in enumerate(run_ids, 1):  # noqa: B007
-            store.prune([run_id])
-    print(f"forgot {_runs(count)}; `yolotrack db vacuum` gives their room back to the disk", file=sys.stderr)
 
 
 def _runs(count: int) -> str:

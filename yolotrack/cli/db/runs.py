@@ -11,8 +11,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from yolotrack.cli import common, options
-from yolotrack.cli.db.output import FormatOption, Output, OutputOption, Shown
-from yolotrack.cli.listing import Column, build_table, clock, fits, size_text
+from yolotrack.cli.db.output import FormatOption, Output, OutputOption
+from yolotrack.cli.listing import SHORTEST_ID, Column, build_table, clock, fits, size_text
+from yolotrack.cli.signals import leaving
 
 if TYPE_CHECKING:
     from yolotrack.model import RunRecord
@@ -48,8 +49,6 @@ _WIDE_COLUMNS = (
     Column("tracker"),
 )
 _NARROW_COLUMNS = (Column("run"), Column("status"), *_LEDGER_COLUMNS)
-_SHORTEST_ID = 13
-"""A run id's first 13 characters are its start to the millisecond."""
 _LONGEST_NAME = 28
 
 
@@ -69,8 +68,8 @@ class Line:
     @property
     def fps(self) -> float | None:
         """Frames done a second, over the whole run; None while it runs."""
-        ledger, duration = self.record.ledger, self.duration
-        return (ledger.published - ledger.in_flight) / duration.total_seconds() if duration else None
+        duration = self.duration
+        return self.record.ledger.settled / duration.total_seconds() if duration else None
 
 
 def runs(
@@ -92,13 +91,13 @@ def runs(
     from yolotrack.store.sql import open_store
 
     settings = common.settings_from(config, db, log_level)
-    with closing(open_store(settings.database, read_only=True)) as store:
+    with leaving(), closing(open_store(settings.database, read_only=True)) as store:
         size = store.size()
         lines = lines_of(store, size)
-    if target.style == "table":
-        print_lines(lines, f"the database takes {size_text(size)}; sizes of runs are estimates")
-    else:
-        target.print(batches_of(map(_values, lines), RUN_COLUMNS), Shown((), lambda batch: ()))
+        if target.style == "table":
+            print_lines(lines, f"the database takes {size_text(size)}; sizes of runs are estimates")
+        else:
+            target.write(batches_of(map(_values, lines), RUN_COLUMNS))
     if not lines:
         print("the database holds no runs yet: `yolotrack run` makes one", file=sys.stderr)
 
@@ -190,7 +189,7 @@ def _unique_length(run_ids: Iterable[str]) -> int:
     """How many characters of every id suffice to name each run."""
     names = list(run_ids)
     longest = max(map(len, names))
-    lengths = range(_SHORTEST_ID, longest)
+    lengths = range(SHORTEST_ID, longest)
     return next((n for n in lengths if len({name[:n] for name in names}) == len(names)), longest)
 
 

@@ -11,6 +11,7 @@ from yolotrack.cli import common, options
 from yolotrack.cli.db import filters, ranges
 from yolotrack.cli.db.output import FormatOption, Output, OutputOption, Shown
 from yolotrack.cli.listing import Column, clock
+from yolotrack.cli.signals import leaving
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +51,6 @@ _COLUMNS = (
     Column("entry", 9),
     Column("exit", 9),
 )
-_STREAM = Column("stream", 8)
 
 
 def tracks(
@@ -79,13 +79,13 @@ def tracks(
     from yolotrack.store.sql import open_store
 
     settings = common.settings_from(config, db, log_level)
-    with closing(open_store(settings.database, read_only=True)) as store:
+    with leaving(), closing(open_store(settings.database, read_only=True)) as store:
         records = filters.chosen_runs(store, run, stream)
         _require_classes(store, records, wanted)
         rows = (track_values(record, track) for record in records for track in store.tracks(record.run.run_id))
         batches = batches_of((row for row in rows if _is_one_of(row, wanted)), TRACK_COLUMNS)
         keys = (*columns, "run_id", "track_id") if columns else ()
-        if not target.print(arranged(batches, keys, limit), _shown(records)):
+        if not target.print(arranged(batches, keys, limit), Shown.of(records, _COLUMNS, _cells)):
             where = f"run {records[0].run.run_id}" if len(records) == 1 else f"{len(records)} runs"
             print(f"no tracks{' of that class' if wanted else ''} in {where}", file=sys.stderr)
 
@@ -123,17 +123,6 @@ def _is_one_of(row: tuple[Any, ...], wanted: tuple[int | str, ...]) -> bool:
     class_id, class_name = row[3], row[4]
     folded = {text.casefold() if isinstance(text, str) else text for text in wanted}
     return not wanted or class_id in folded or class_name.casefold() in folded
-
-
-def _shown(records: Sequence[RunRecord]) -> Shown:
-    if len(records) == 1:
-        (record,) = records
-        return Shown(_COLUMNS, _cells, f"{record.run.stream}, run {record.run.run_id}")
-    return Shown((_STREAM, *_COLUMNS), _cells_of_several, f"{len(records)} runs", gap=1)
-
-
-def _cells_of_several(batch: pa.RecordBatch) -> Iterator[tuple[str, ...]]:
-    return ((stream, *cells) for stream, cells in zip(batch["stream"].to_pylist(), _cells(batch), strict=True))
 
 
 def _cells(batch: pa.RecordBatch) -> Iterator[tuple[str, ...]]:

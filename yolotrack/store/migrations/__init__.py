@@ -51,15 +51,21 @@ def migrate(engine: Engine, lock_schema: Callable[[Connection], None]) -> None:
 
 def require_current(connection: Connection) -> None:
     """Raise `UnfitSchema` for a database that this version cannot read as it is."""
-    version = schema_version(connection)
-    if version == 0:
-        raise UnfitSchema("it holds no tracks: yolotrack has not written to it yet; name another with --db")
+    version = require_begun(connection)
     if version < _latest():
         raise UnfitSchema(
             f"an older yolotrack wrote it (schema {version}, this one reads {_latest()}): "
-            "the next command that writes to it brings it up to date"
+            "the next command that writes to it, as `yolotrack db vacuum` does, brings it up to date"
         )
     _refuse_newer(version)
+
+
+def require_begun(connection: Connection) -> int:
+    """The last step that a database has taken. Raises `UnfitSchema` for one that has taken none."""
+    version = schema_version(connection)
+    if version == 0:
+        raise UnfitSchema("it holds no tracks: yolotrack has not written to it yet; name another with --db")
+    return version
 
 
 def schema_version(connection: Connection) -> int:
