@@ -19,6 +19,8 @@ from yolotrack.secrets import mask_text, mask_url
 if TYPE_CHECKING:
     from yolotrack.config import Settings
 
+PLAIN_SECONDS = 5.0
+"""Between two lines of progress where there is no terminal."""
 FAILED = 1
 INTERRUPTED = 130
 

@@ -104,7 +104,7 @@ def compile_(
         side_by_side,
         scale_of(scale),
     )
-    _refuse_early(wanted)
+    _refuse_early(wanted, settings.output.codec)
     stop = Event()
     with leaving(), ProgressReporter(quiet=quiet) as reporter, ExitStack() as stack:
         job = _Compile(settings, wanted, reporter, stop)
@@ -117,13 +117,17 @@ def compile_(
     print(output)
 
 
-def _refuse_early(wanted: _Wanted) -> None:
+def _refuse_early(wanted: _Wanted, codec: str) -> None:
     """What cannot be written is told before a run is looked for, which may take as long as one lasts."""
-    from yolotrack.video.draft import Draft
+    from yolotrack.draft import Draft
+    from yolotrack.video.codecs import check_codec
     from yolotrack.video.gif import SUFFIX
     from yolotrack.video.sink import FORMATS
 
-    Draft(wanted.output, [*FORMATS, SUFFIX], overwrite=wanted.overwrite)
+    Draft(wanted.output, overwrite=wanted.overwrite, suffixes=[*FORMATS, SUFFIX])
+    if not wanted.gif:
+        size = wanted.scale if isinstance(wanted.scale, tuple) else (LARGEST_SIDE, LARGEST_SIDE)  # not known yet
+        check_codec(codec, wanted.output.suffix.lower(), *size)
 
 
 def is_gif(output: Path, gif: bool, codec: str | None, crf: int | None) -> bool:

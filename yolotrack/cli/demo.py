@@ -113,13 +113,16 @@ def _track(settings: Settings, scene: Scene, folder: Path, show: bool, quiet: bo
 def _score(settings: Settings, scene: Scene, summary: RunSummary, folder: Path) -> Scores:
     """Both sides as MOTChallenge text, which other tools read too, and what they come to."""
     from yolotrack.demo.scene import write_mot as write_truth
-    from yolotrack.evaluate import evaluate, write_mot
+    from yolotrack.draft import writing_file
+    from yolotrack.evaluate import evaluate
+    from yolotrack.formats.writers import write_rows
+    from yolotrack.store.base import Selection
     from yolotrack.store.sql import open_store
 
     truth, tracks = folder / "truth.txt", folder / "tracks.txt"
     write_truth(truth, scene)
-    with closing(open_store(settings.database, read_only=True)) as store:
-        write_mot(tracks, store.observations(summary.run.run_id))
+    with closing(open_store(settings.database, read_only=True)) as store, writing_file(tracks, overwrite=True) as file:
+        write_rows("mot", file, store.select(Selection((summary.run.run_id,))))
     return evaluate(truth, tracks)
 
 

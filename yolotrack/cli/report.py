@@ -21,14 +21,14 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from yolotrack.cli.common import PLAIN_SECONDS
+
 if TYPE_CHECKING:
     from rich.progress import Task
 
     from yolotrack.pipeline import Progress as RunProgress
     from yolotrack.pipeline import RunSummary
 
-PLAIN_SECONDS = 5.0
-"""Between two lines of progress where there is no terminal."""
 STOPPING = "stopping: what is under way is finished first; Ctrl-C again leaves at once"
 
 

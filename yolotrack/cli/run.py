@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from yolotrack.model import Run
     from yolotrack.pipeline import Job, RunSummary, Show
     from yolotrack.roles.publish import EstimateMotion
-    from yolotrack.video.base import Source
+    from yolotrack.video.base import Sink, Source
 
 
 def run(
@@ -101,21 +101,29 @@ class Wanted:
 
 def track_sources(settings: Settings, sources: Sequence[Source], wanted: Wanted, stop: Event) -> list[RunSummary]:
     """Open everything else, cheapest refusal first, and run the pipeline to its end."""
-    from yolotrack.pipeline import new_run, run_pipeline
-    from yolotrack.store.sql import open_store
-    from yolotrack.vision.detector import open_detector
-    from yolotrack.vision.tracker import open_tracker
-
     streams = stream_names(sources, wanted.stream)
     outputs = output_files(wanted, streams)
+
+    from yolotrack.pipeline import new_run, run_pipeline
+    from yolotrack.vision.detector import check_detector, open_detector
+
     runs = [new_run(source, name) for source, name in zip(sources, streams, strict=True)]
-    for run_ in runs:
-        open_tracker(settings.tracker, run_.rate)  # refused now rather than at the first frame
     with ExitStack() as stack:
         show = _window(stack, stop) if wanted.show else None
-        jobs = [
-            open_job(stack, settings, source, run_, path, wanted)
+        sinks = [
+            None if path is None else open_output(stack, settings, source, run_, path, overwrite=wanted.overwrite)
             for source, run_, path in zip(sources, runs, outputs, strict=True)
+        ]
+        check_detector(settings.model)
+
+        from yolotrack.store.sql import open_store
+        from yolotrack.vision.tracker import open_tracker  # takes a second, so after what is refused without it
+
+        for run_ in runs:
+            open_tracker(settings.tracker, run_.rate)  # refused now rather than at the first frame
+        jobs = [
+            new_job(settings, source, run_, sink, path, shown=wanted.show)
+            for source, run_, sink, path in zip(sources, runs, sinks, outputs, strict=True)
         ]
         detector = stack.enter_context(closing(open_detector(settings.model)))
         store = stack.enter_context(closing(open_store(settings.database)))
@@ -178,25 +186,33 @@ def _window(stack: ExitStack, stop: Event) -> Show:
     return stack.enter_context(closing(Window(stop))).show
 
 
-def open_job(stack: ExitStack, settings: Settings, source: Source, run_: Run, path: Path | None, wanted: Wanted) -> Job:
-    """Source and run with what they need to be drawn and written to `path`; `stack` gives up what was not finished."""
+def open_output(
+    stack: ExitStack, settings: Settings, source: Source, run_: Run, path: Path, *, overwrite: bool = False
+) -> Sink:
+    """The video of a run at `path`, with the sound of its source; `stack` gives it up where it was not finished."""
+    from yolotrack.video.sink import open_sink
+
+    sink = open_sink(
+        path,
+        width=run_.width,
+        height=run_.height,
+        rate=run_.rate,
+        settings=settings.output,
+        overwrite=overwrite,
+        audio_from=source.info.name if Path(source.info.name).is_file() else None,
+    )
+    stack.callback(sink.abort)
+    return sink
+
+
+def new_job(
+    settings: Settings, source: Source, run_: Run, sink: Sink | None, path: Path | None, *, shown: bool = False
+) -> Job:
+    """Source and run with what they need to be drawn, written to the sink at `path`, and shown."""
     from yolotrack.pipeline import Job
 
-    sink = draw = None
-    if path is not None:
-        from yolotrack.video.sink import open_sink
-
-        sink = open_sink(
-            path,
-            width=run_.width,
-            height=run_.height,
-            rate=run_.rate,
-            settings=settings.output,
-            overwrite=wanted.overwrite,
-            audio_from=source.info.name if Path(source.info.name).is_file() else None,
-        )
-        stack.callback(sink.abort)
-    if path is not None or wanted.show:
+    draw = None
+    if sink is not None or shown:
         from yolotrack.video.draw import open_annotator
 
         draw = open_annotator(run_.width, run_.height, settings.output)

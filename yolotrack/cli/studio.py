@@ -68,13 +68,10 @@ class PipelineStudio:
 
 def preview(pixels: Pixels) -> bytes:
     """The JPEG of a picture for the page."""
-    from yolotrack.video.fit import fit
+    from yolotrack.video.fit import narrow
     from yolotrack.video.jpeg import encode
 
-    height, width = pixels.shape[:2]
-    if width > PREVIEW_WIDTH:
-        pixels = fit(pixels, PREVIEW_WIDTH, round(height * PREVIEW_WIDTH / width))
-    return encode(pixels, PREVIEW_QUALITY)
+    return encode(narrow(pixels, PREVIEW_WIDTH), PREVIEW_QUALITY)
 
 
 def _noted(summary: RunSummary, job: Job, note: str) -> str:
@@ -84,7 +81,7 @@ def _noted(summary: RunSummary, job: Job, note: str) -> str:
 
 
 def _track(settings: Settings, source: Source, job: Job) -> RunSummary:
-    from yolotrack.cli.run import Wanted, open_job
+    from yolotrack.cli.run import new_job, open_output
     from yolotrack.pipeline import new_run, run_pipeline
     from yolotrack.store.sql import open_store
     from yolotrack.vision.detector import open_detector
@@ -93,11 +90,12 @@ def _track(settings: Settings, source: Source, job: Job) -> RunSummary:
 
     run = new_run(source)
     with ExitStack() as stack:
-        opened = open_job(stack, settings, source, run, job.folder / VIDEO, Wanted(job.folder / VIDEO))
+        path = job.folder / VIDEO
+        opened = new_job(settings, source, run, open_output(stack, settings, source, run, path), path)
         assert opened.draw is not None  # noqa: S101  # it has a video to draw
         draw = _CountingDraw(opened.draw)
         detector = stack.enter_context(closing(open_detector(settings.model)))
-        database = settings.database.model_copy(update={"url": f"sqlite:///{job.work / 'tracks.db'}"})
+        database = settings.database.model_copy(update={"url": f"sqlite:///{job.scratch / 'tracks.db'}"})
         store = stack.enter_context(closing(open_store(database)))
 
         def report(progress: Progress) -> None:
@@ -133,11 +131,8 @@ class _CountingDraw:
 
 
 def _write_table(path: Path, store: Store, run_id: str) -> None:
-    from yolotrack.formats.csv_text import CsvWriter
+    from yolotrack.formats.writers import write_rows
     from yolotrack.store.base import Selection
 
     with path.open("wb") as file:
-        writer = CsvWriter(file)
-        for batch in store.select(Selection((run_id,))):
-            writer.write(batch)
-        writer.close()
+        write_rows("csv", file, store.select(Selection((run_id,))))

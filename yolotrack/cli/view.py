@@ -48,19 +48,15 @@ def view(
     if web is not None:
         if headless or as_json or once or since != "now":
             raise UsageError("--web goes without --headless, --json, --once and --from")
-        _serve(settings, web, token, stream)
+        from yolotrack.cli.web import serve
+
+        serve(settings, web, token, stream)
     elif token is not None:
         raise UsageError("--token guards a page: it goes with --web")
     elif headless or as_json:
         _print_moments(settings, stream, replay=since == "start", once=once, as_json=as_json)
     else:
         _show(settings, stream, replay=since == "start", once=once)
-
-
-def _serve(settings: Settings, web: str, token: str | None, stream: str | None) -> None:
-    from yolotrack.cli.web import serve
-
-    serve(settings, web, token, stream)
 
 
 def _print_moments(settings: Settings, stream: str | None, *, replay: bool, once: bool, as_json: bool) -> None:

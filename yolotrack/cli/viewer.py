@@ -13,9 +13,11 @@ from threading import Event
 import cv2
 
 from yolotrack.broker.base import SharedBroker
+from yolotrack.draft import writing_file
 from yolotrack.errors import BadPicture, OutputError
 from yolotrack.model import FrameTracks, Pixels, utc_now
-from yolotrack.roles.show import Feed, Live, Replay, Shot
+from yolotrack.roles.pairs import Shot
+from yolotrack.roles.show import Feed, Live, Replay
 from yolotrack.roles.streams import Streams
 from yolotrack.video.draw import Annotator, Style
 from yolotrack.video.jpeg import decode
@@ -294,9 +296,10 @@ def told_age(seconds: float) -> str:
 
 def told_time(seconds: float) -> str:
     """`1:02:03.4`; without hours where there are none."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+    minutes, tenths = divmod(round(10 * seconds), 600)
+    hours, minutes = divmod(minutes, 60)
+    rest = f"{tenths / 10:04.1f}"
+    return f"{hours}:{minutes:02d}:{rest}" if hours else f"{minutes}:{rest}"
 
 
 def save_picture(folder: Path, tracks: FrameTracks, drawn: Pixels) -> Path:
@@ -307,11 +310,6 @@ def save_picture(folder: Path, tracks: FrameTracks, drawn: Pixels) -> Path:
     stem = f"{tracks.stream}-{tracks.run_id}-{tracks.index:06d}"
     paths = (folder / f"{stem}.png" if n == 1 else folder / f"{stem}-{n}.png" for n in count(1))
     path = next(path for path in paths if not path.exists())
-    part = path.with_suffix(".part")
-    try:
-        part.write_bytes(cv2.imencode(".png", drawn)[1].tobytes())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    with writing_file(path, overwrite=False) as file:
+        file.write(cv2.imencode(".png", drawn)[1].tobytes())
     return path

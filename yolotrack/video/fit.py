@@ -27,6 +27,15 @@ def fit(pixels: Pixels, width: int, height: int) -> Pixels:
     return canvas
 
 
+def narrow(pixels: Pixels, width: int) -> Pixels:
+    """The picture at most that wide, its shape kept; itself where it already is."""
+    have_height, have_width = pixels.shape[:2]
+    if have_width <= width:
+        return pixels
+    height = max(1, round(have_height * width / have_width))
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def orient(pixels: npt.NDArray[np.uint8], matrix: Sequence[int]) -> npt.NDArray[np.uint8]:
     """The picture as the container's display matrix wants it shown, in any of the eight orientations; a view.
 

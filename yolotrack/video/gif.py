@@ -16,10 +16,10 @@ from av.filter import Graph
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
+from yolotrack.draft import Draft
 from yolotrack.errors import OutputError
 from yolotrack.model import Pixels
 from yolotrack.video.base import Sink
-from yolotrack.video.draft import Draft
 from yolotrack.video.fit import fit
 
 SUFFIX = ".gif"
@@ -42,7 +42,7 @@ class GifSink:
     """
 
     def __init__(self, path: Path, *, width: int, height: int, overwrite: bool) -> None:
-        self._draft = Draft(path, [SUFFIX], overwrite=overwrite)
+        self._draft = Draft(path, overwrite=overwrite, suffixes=(SUFFIX,), foreign=(av.error.FFmpegError,))
         self._size = width, height
         self._ticks: list[int] = []
         self._start = self._due = self._last = 0.0

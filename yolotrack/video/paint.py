@@ -8,8 +8,9 @@ import cv2
 import supervision as sv
 
 from yolotrack.errors import BadPicture
-from yolotrack.model import FrameTracks, Pixels
+from yolotrack.model import FrameTracks
 from yolotrack.video.draw import Annotator, Style
+from yolotrack.video.fit import narrow
 from yolotrack.video.jpeg import decode_scaled, encode
 
 
@@ -30,7 +31,7 @@ class Painter:
         """Raises `BadPicture`."""
         pixels, size = decode_scaled(jpeg, self._width)
         try:
-            pixels = _fitted(pixels, size, self._width)
+            pixels = narrow(pixels, self._width)
             height, width = pixels.shape[:2]
             found = _scaled(tracks.tracks, width / size[0], height / size[1])
             drawn = self._annotator_for(tracks.run_id, width, height)(pixels, replace(tracks, tracks=found))
@@ -43,14 +44,6 @@ class Painter:
         if self._annotator is None or self._annotator[0] != key:
             self._annotator = (key, Annotator(width, height, self._style))
         return self._annotator[1]
-
-
-def _fitted(pixels: Pixels, size: tuple[int, int], width: int) -> Pixels:
-    if pixels.shape[1] <= width:
-        return pixels
-    height = max(1, round(size[1] * width / size[0]))
-    scaled: Pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    return scaled
 
 
 def _scaled(tracks: sv.Detections, x: float, y: float) -> sv.Detections:

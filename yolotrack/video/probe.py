@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import av
@@ -19,7 +20,7 @@ MAX_PIXELS = 3840 * 2160
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a container says of its first video stream; `seconds` is None where it does not say."""
+    """What a container says of its largest pictures; `seconds` is None where it does not say."""
 
     width: int
     height: int
@@ -29,15 +30,16 @@ class Probed:
 def probe(path: Path, name: str) -> Probed:
     """What that file holds, as its container says. `name` is what the user calls it.
 
-    `SourceError` in one line where it is no video of a kind in `FORMATS`, or its pictures are larger than `MAX_PIXELS`.
-    FFmpeg takes the same file for the same kind again, so what passed here is safe to open.
+    `SourceError` in one line where it is no video of a kind in `FORMATS`, or pictures of any of its streams are larger
+    than `MAX_PIXELS`. FFmpeg takes the same file for the same kind again, so what passed here is safe to open. But a
+    size that changes on the way is not seen.
     """
     try:
         with av.open(f"file:{path}", options={"format_whitelist": ",".join(FORMATS)}) as container:
             if not container.streams.video:
                 raise SourceError(f"{name} holds no pictures; give a video")
-            video = container.streams.video[0]
-            width, height = (video.width, video.height) if video.codec_context else (0, 0)
+            sizes = [(video.width, video.height) for video in container.streams.video if video.codec_context]
+            width, height = max(sizes, key=prod, default=(0, 0))
             seconds = container.duration / av.time_base if container.duration else None
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(f"{name} is no video that plays, or not of a kind that is accepted here") from error

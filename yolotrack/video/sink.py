@@ -19,12 +19,11 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from yolotrack.draft import system_reason
+from yolotrack.draft import Draft, system_reason
 from yolotrack.errors import OutputError
 from yolotrack.model import Pixels
 from yolotrack.video.base import Sink
 from yolotrack.video.codecs import add_video, check_codec
-from yolotrack.video.draft import Draft
 from yolotrack.video.fit import even, fit
 from yolotrack.video.sound import Sound
 
@@ -64,7 +63,8 @@ class VideoSink:
         overwrite: bool,
         audio_from: str | None = None,
     ) -> None:
-        self._draft = Draft(path, tuple(FORMATS), overwrite=overwrite)
+        foreign = (av.error.FFmpegError,)
+        self._draft = Draft(path, overwrite=overwrite, suffixes=tuple(FORMATS), foreign=foreign)
         check_codec(settings.codec, self._draft.suffix, width, height)
         self._size = width, height
         self._rate = rate

@@ -18,7 +18,6 @@ PATIENCE_SECONDS = 60.0
 """For a window to open on a busy machine."""
 LARGEST = (1600, 900)
 """How large a window opens at most; whoever sits in front of it may make it larger."""
-NO_KEY = 0xFF
 _PROBE = "import cv2; cv2.namedWindow('yolotrack'); cv2.destroyAllWindows()"
 
 
@@ -56,7 +55,7 @@ class Window:
             return
         self._dress(name, title, pixels.shape[1], pixels.shape[0])
         cv2.imshow(name, pixels)
-        self._take_key(cv2.waitKey(1) & 0xFF)
+        self._take_key(key_of(cv2.waitKeyEx(1)))
 
     def close(self) -> None:
         """Close what was opened; idempotent."""
@@ -78,13 +77,21 @@ class Window:
             cv2.resizeWindow(name, round(width * scale), round(height * scale))
         self._opened[name] = (title, width, height)
 
-    def _take_key(self, code: int) -> None:
-        if code == NO_KEY:
-            return
-        if chr(code) in QUIT_KEYS:
+    def _take_key(self, key: str) -> None:
+        if key in QUIT_KEYS:
             self._stop.set()
-        else:
-            self.on_key(chr(code))
+        elif key:
+            self.on_key(key)
+
+
+def key_of(code: int) -> str:
+    """The character of a key, as OpenCV codes it; empty for any other key, and for none.
+
+    The lower half is the character on every system, and ASCII there. Arrows and their kin are 0xFF51 to X, whose last
+    byte looks like a letter, 0xF702 to macOS, and nothing in the lower half to Windows. GTK has modifiers in the upper.
+    """
+    plain = code & 0xFFFF
+    return chr(plain) if 0 < plain < 0x80 else ""
 
 
 def _give_qt_its_events() -> None:

@@ -105,7 +105,7 @@ def _with_headers(send: Send) -> Send:
 def _own_origin(asked: HTTPConnection) -> bool:
     """No origin is that of a program, or of a plain link to a page."""
     origin = asked.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == asked.headers["host"].lower()
+    return origin is None or origin.partition("://")[2].lower() == asked.headers["host"].lower()
 
 
 def _refused(asked: HTTPConnection) -> Response:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from math import ceil
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -23,8 +25,6 @@ MOST_TRACKS = 500
 MOST_POINTS = 1000
 """Of a path; longer ones are thinned out evenly."""
 NEWEST_ROWS = 50
-
-T = TypeVar("T")
 
 
 class History:
@@ -127,18 +127,26 @@ def _track(store: Store, run_id: str, track_id: int) -> dict[str, Any]:
     summary: TrackSummary | None = next((t for t in store.tracks(run_id) if t.track_id == track_id), None)
     if summary is None:
         raise NotFound(f"track {track_id} is not in the database, or not yet")
-    seen = list(store.observations(run_id, track_ids=(track_id,)))
+    path, newest = _walked(store.observations(run_id, track_ids=(track_id,)), summary.observations)
     return {
         "summary": asdict(summary),
-        "path": [_point(row) for row in thinned(seen, MOST_POINTS)],
-        "rows": [_row(row) for row in reversed(seen[-NEWEST_ROWS:])],
+        "path": [_point(row) for row in path],
+        "rows": [_row(row) for row in reversed(newest)],
     }
 
 
-def thinned(rows: list[T], most: int) -> list[T]:
-    """Every n-th, so that there are `most` at most, and always the last."""
-    step = -(-len(rows) // most) if rows else 1
-    return rows[len(rows) - 1 :: -step][::-1] if rows else []
+def _walked(rows: Iterable[Observation], expected: int) -> tuple[list[Observation], deque[Observation]]:
+    """Every n-th row and always the last, about `MOST_POINTS`, and the newest; `expected` may be behind."""
+    step = max(1, ceil(expected / MOST_POINTS))
+    path: list[Observation] = []
+    newest: deque[Observation] = deque(maxlen=NEWEST_ROWS)
+    for number, row in enumerate(rows, start=1):
+        newest.append(row)
+        if (number - expected) % step == 0:
+            path.append(row)
+    if newest and path[-1:] != [newest[-1]]:
+        path.append(newest[-1])
+    return path, newest
 
 
 def _point(row: Observation) -> list[float]:

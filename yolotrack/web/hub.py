@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Event, Lock
@@ -160,9 +160,10 @@ class Hub:
 
     def _refresh(self) -> None:
         with self._lock:
+            self._keep_newest()
             wanted = self._pages > 0 or time.monotonic() - self._left_at < LINGER_SECONDS
             if not wanted:
-                self._rest()
+                self._end_watches(self._watches.keys())
                 return
             going_on = [run for run in self._newest() if self._ending(run) is None]
             errors = [watch.error for watch in self._watches.values() if watch.error is not None]
@@ -174,10 +175,16 @@ class Hub:
                 self._begin(run.stream)
         self._refreshed_at = time.monotonic()
 
-    def _rest(self) -> None:
-        for watch in self._watches.values():
-            watch.close()
-        self._watches.clear()
+    def _keep_newest(self) -> None:
+        """Forget streams that are no longer shown."""
+        shown = {run.stream for run in self._newest()}
+        self._published = {stream: run for stream, run in self._published.items() if stream in shown}
+        self._fed = {stream: told for stream, told in self._fed.items() if stream in shown}
+        self._end_watches(self._watches.keys() - shown)
+
+    def _end_watches(self, streams: Collection[str]) -> None:
+        for stream in list(streams):
+            self._watches.pop(stream).close()
 
     def _begin(self, stream: str) -> None:
         with self._lock:

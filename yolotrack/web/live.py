@@ -25,7 +25,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from yolotrack.model import FrameTracks
-from yolotrack.roles.watch import Drawn, Key, Rendition
+from yolotrack.roles.pairs import Key
+from yolotrack.roles.watch import Drawn, Rendition, Watch
 from yolotrack.web.app import STATIC
 from yolotrack.web.history import milliseconds
 from yolotrack.web.hub import MOST_STREAMS, Hub
@@ -112,10 +113,11 @@ class _Page:
         self._loop = asyncio.get_running_loop()
         self._look: _Look | None = None
         self._looks = 0
-        self._under_way: set[str] = set()
-        """Streams of which a picture was asked for, or was sent and not seen yet."""
+        self._under_way: dict[str, Watch] = {}
+        """Of which stream a picture was asked for, or was sent and not seen yet, and of whom; what was asked of a watch
+        that has ended does not come."""
         self._shown: dict[str, tuple[Rendition, Key]] = {}
-        """What was sent last."""
+        """What came last, whether or not it could be read."""
         self._outbox: dict[str, Drawn] = {}
         self._clocks: list[float] = []
         self._something = asyncio.Event()
@@ -138,8 +140,8 @@ class _Page:
 
     def forget_all(self) -> None:
         """What was asked for is no longer wanted."""
-        for stream in self._under_way:
-            self._forget(stream)
+        for watch in self._under_way.values():
+            watch.forget(self)
 
     async def _receive(self) -> None:
         while True:
@@ -148,7 +150,7 @@ class _Page:
                 self._turn_to(said)
             elif isinstance(said, _Seen):
                 if said.look == self._looks:
-                    self._under_way.discard(said.stream)
+                    self._under_way.pop(said.stream, None)
                     self._ask()
             else:
                 self._clocks.append(said.at)
@@ -162,18 +164,13 @@ class _Page:
         self._under_way.clear()
         self._ask()
 
-    def _forget(self, stream: str) -> None:
-        watch = self._hub.watch(stream)
-        if watch is not None:
-            watch.forget(self)
-
     def _ask(self) -> None:
         """The next picture of every stream that is looked at."""
         look = self._look
         for stream in look.streams if look is not None else []:
-            watch = self._hub.watch(stream) if stream not in self._under_way else None
-            if look is not None and watch is not None:
-                self._under_way.add(stream)
+            watch = self._hub.watch(stream)
+            if look is not None and watch is not None and self._under_way.get(stream) is not watch:
+                self._under_way[stream] = watch
                 rendition, seen = self._shown.get(stream, (None, None))
                 watch.ask(self, look.rendition, seen if rendition == look.rendition else None, self._deliver)
 
@@ -216,10 +213,10 @@ class _Page:
         await asyncio.wait_for(self._socket.send_text(json.dumps(message)), SLOWEST_PAGE)
 
     async def _show(self, drawn: Drawn) -> None:
-        if drawn.jpeg is None:
-            self._under_way.discard(drawn.tracks.stream)
-            return self._ask()
         self._shown[drawn.tracks.stream] = (drawn.rendition, drawn.key)
+        if drawn.jpeg is None:
+            self._under_way.pop(drawn.tracks.stream, None)
+            return self._ask()
         header = json.dumps({"look": self._looks, **_header(drawn.tracks)}).encode()
         message = b"".join((_LENGTH.pack(len(header)), header, drawn.jpeg))
         await asyncio.wait_for(self._socket.send_bytes(message), SLOWEST_PAGE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -45,7 +45,7 @@ class Limits:
     kept_seconds: float = 1800.0
     """How long results can be had."""
     kept: int = 20
-    """Jobs whose results are kept; the oldest go first."""
+    """Jobs whose results are kept, and as many others that ended; of either the oldest go first."""
 
 
 class State(str, Enum):
@@ -105,9 +105,9 @@ class Job:
         self.seed = seed
         """None for an upload."""
         self.folder = folder / self.job_id
-        self.work = self.folder / "work"
+        self.scratch = self.folder / "scratch"
         """For files that are nobody's business once the job has ended."""
-        self.upload = self.work / "upload"
+        self.upload = self.scratch / "upload"
         self.stop = Event()
         """Set when the time is up: what is tracked by then is the result."""
         self.status = Status(State.UPLOADING)
@@ -117,7 +117,7 @@ class Job:
         self.ended_at = 0.0
         self._job_seconds = job_seconds
         self._started = self._first = 0.0
-        self.work.mkdir(parents=True)
+        self.scratch.mkdir(parents=True)
 
     def begin(self) -> None:
         """It is this job's turn."""
@@ -142,7 +142,7 @@ class Job:
 
     def end(self, state: State, message: str = "") -> None:
         """Forget all but the results, and these too where it is not done."""
-        shutil.rmtree(self.work if state is State.DONE else self.folder, ignore_errors=True)
+        shutil.rmtree(self.scratch if state is State.DONE else self.folder, ignore_errors=True)
         self.newest = None
         self.ended_at = time.monotonic()
         self.status = replace(self.status, state=state, message=message)
@@ -278,9 +278,15 @@ class Jobs:
 
     def _stale(self) -> list[Job]:
         ended = sorted((job for job in self._jobs.values() if job.status.ended), key=lambda job: job.ended_at)
-        too_many = len(ended) - self.limits.kept
-        latest = time.monotonic() - self.limits.kept_seconds
-        return [job for number, job in enumerate(ended) if number < too_many or job.ended_at < latest]
+        earliest = time.monotonic() - self.limits.kept_seconds
+        kept: Counter[bool] = Counter()
+        stale = []
+        for job in reversed(ended):
+            has_results = job.status.state is State.DONE
+            kept[has_results] += 1
+            if kept[has_results] > self.limits.kept or job.ended_at < earliest:
+                stale.append(job)
+        return stale
 
 
 def as_dict(status: Status) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 import anyio
 from starlette.concurrency import run_in_threadpool
@@ -18,11 +17,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from yolotrack.model import Pixels
+from yolotrack.web.app import STATIC
 from yolotrack.web.try_jobs import RESULTS, Job, Jobs, State, as_dict
 
 log = logging.getLogger(__name__)
 
-PAGE = Path(__file__).with_name("static") / "try.html"
 GAP_SECONDS = 0.04
 """Between two looks at a job: the page gets 25 pictures a second at most."""
 STILL_SECONDS = 2.0
@@ -55,7 +54,7 @@ class TryPage:
 
     async def page(self, _request: Request) -> Response:
         """The page itself."""
-        return FileResponse(PAGE)
+        return FileResponse(STATIC / "try.html")
 
     async def offer(self, _request: Request) -> Response:
         """What can be had here: the limits, and whether uploads can be tracked."""

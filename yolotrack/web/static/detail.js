@@ -22,7 +22,8 @@ export class Detail {
   #seen = new Map(); // id -> {first, path}, of the run that is shown
   #stored = null; // what the database says of the chosen track
   #tableAt = 0;
-  #historyAt = -Infinity;
+  #historyAt = -Infinity; // when it was told last
+  #asking = 0;
 
   // `choose` is told the id of a track that was chosen, or null.
   constructor(palette, choose) {
@@ -54,10 +55,6 @@ export class Detail {
     return Math.round($("stage").clientWidth * (window.devicePixelRatio || 1));
   }
 
-  get chosen() {
-    return this.#chosen;
-  }
-
   choose(track) {
     if (track === this.#chosen) return;
     this.#chosen = track;
@@ -77,7 +74,7 @@ export class Detail {
     setText($("stage-note"), this.#header ? "" : note(status));
     if (!this.#header && status.width) this.#setSize(status);
     this.#fillFigures();
-    if (performance.now() - this.#historyAt > HISTORY_EVERY) this.#ask();
+    if (!this.#asking && performance.now() - this.#historyAt > HISTORY_EVERY) this.#ask();
   }
 
   show(header, bitmap) {
@@ -120,7 +117,8 @@ export class Detail {
       seen.path.push([frame, time, (x1 + x2) / 2, (y1 + y2) / 2]);
       if (seen.path.length > LONGEST_PATH) seen.path.shift();
     }
-    while (this.#seen.size > MOST_SEEN) this.#seen.delete(this.#seen.keys().next().value);
+    const most = Math.max(MOST_SEEN, tracks.length);
+    while (this.#seen.size > most) this.#seen.delete(this.#seen.keys().next().value);
   }
 
   #color(id) {
@@ -188,14 +186,14 @@ export class Detail {
 
   #fillRows(rows) {
     const body = $("tracks").tBodies[0];
+    const wanted = new Set(rows.map(([id]) => id));
     const there = new Map([...body.rows].map((row) => [Number(row.dataset.track), row]));
+    for (const [id, row] of there) if (!wanted.has(id)) row.remove(); // first: a row that is moved loses the focus
     rows.forEach(([id, ...texts], number) => {
       const row = there.get(id) ?? this.#newRow(id);
-      there.delete(id);
       if (body.rows[number] !== row) body.insertBefore(row, body.rows[number] ?? null);
       texts.forEach((text, column) => setText(row.cells[column + 1], text));
     });
-    for (const row of there.values()) row.remove();
     this.#mark();
   }
 
@@ -285,10 +283,15 @@ export class Detail {
   // what the database knows
 
   async #ask() {
-    this.#historyAt = performance.now();
     const run = this.#status?.run_id;
     if (!run) return;
-    await Promise.all([this.#askTrack(run, this.#chosen), this.#askTracks(run)]);
+    this.#asking += 1;
+    try {
+      await Promise.all([this.#askTrack(run, this.#chosen), this.#askTracks(run)]);
+    } finally {
+      this.#asking -= 1;
+      this.#historyAt = performance.now();
+    }
   }
 
   async #known(path) {

@@ -1,5 +1,8 @@
 // The connection to the server: what it says, and one picture of each stream at a time.
 
+import { isWelcome, listen } from "./line.js";
+import { decode } from "./stage.js";
+
 const SOONEST = 500;
 const LATEST = 5000;
 const CLOCK_EVERY = 10000;
@@ -13,13 +16,11 @@ export class Live extends EventTarget {
   #roundTrip = Infinity;
 
   connect() {
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(`${scheme}//${location.host}/live`);
-    socket.binaryType = "arraybuffer";
-    socket.onopen = () => this.#opened(socket);
-    socket.onmessage = ({ data }) => (typeof data === "string" ? this.#heard(JSON.parse(data)) : this.#show(data, socket));
-    socket.onclose = (event) => this.#closed(event, socket);
-    this.#socket = socket;
+    this.#socket = listen("/live", {
+      opened: (socket) => this.#opened(socket),
+      heard: (data, socket) => (typeof data === "string" ? this.#heard(JSON.parse(data)) : this.#show(data, socket)),
+      lost: ({ reason }) => this.#lost(reason),
+    });
   }
 
   // What is shown from now on; said only when it is something else than before.
@@ -70,7 +71,7 @@ export class Live extends EventTarget {
     const length = new DataView(data).getUint32(0);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
     try {
-      const bitmap = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" }));
+      const bitmap = await decode(new Uint8Array(data, 4 + length));
       this.dispatchEvent(new CustomEvent("picture", { detail: { header, bitmap } }));
       bitmap.close();
     } finally {
@@ -79,11 +80,9 @@ export class Live extends EventTarget {
     }
   }
 
-  async #closed(event, socket) {
-    if (socket !== this.#socket) return;
-    this.dispatchEvent(new CustomEvent("lost", { detail: event.reason }));
-    const answer = await fetch("/", { method: "HEAD", headers: { Accept: "text/html" } }).catch(() => null);
-    if (answer?.status === 401) return location.reload(); // the server began anew: it asks for the token
+  async #lost(reason) {
+    this.dispatchEvent(new CustomEvent("lost", { detail: reason }));
+    if (!(await isWelcome())) return;
     setTimeout(() => this.connect(), this.#pause);
     this.#pause = Math.min(2 * this.#pause, LATEST);
   }

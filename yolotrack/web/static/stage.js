@@ -3,6 +3,10 @@
 const NEWEST = 250;
 const STALE = 10000;
 
+export function decode(jpeg) {
+  return createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
+}
+
 export function draw(canvas, bitmap) {
   if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
     canvas.width = bitmap.width;

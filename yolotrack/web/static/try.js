@@ -1,7 +1,9 @@
 // The live demo page. Its job is named after the # of its address, so that a reload goes on watching.
-"use strict";
 
-const at = (id) => document.getElementById(id);
+import { isWelcome, listen } from "./line.js";
+import { decode, draw } from "./stage.js";
+import { $, setText } from "./words.js";
+
 const CHECK_EVERY = 2000;
 const RECONNECT_AFTER = 1000;
 const GONE = 4404;
@@ -14,11 +16,11 @@ let socket = null;
 let job = null;
 
 function show(id, visible) {
-  at(id).hidden = !visible;
+  $(id).hidden = !visible;
 }
 
 function tell(id, text) {
-  at(id).textContent = text;
+  setText($(id), text);
   show(id, text !== "");
 }
 
@@ -32,12 +34,12 @@ async function learn() {
   }
   limits = offer.limits;
   const megabytes = Math.round(limits.upload_bytes / 2 ** 20);
-  at("limits").textContent =
+  $("limits").textContent =
     `At most ${megabytes} MB; of a longer video the first ${limits.video_seconds} s. ` +
     "It is deleted as soon as it is tracked.";
   refused = offer.refusal !== "";
   tell("refusal", refused ? `Videos cannot be tracked here: ${offer.refusal}` : "");
-  at("file").disabled = refused;
+  $("file").disabled = refused;
   choose(chosen);
   if (!offer.checked) setTimeout(learn, CHECK_EVERY);
 }
@@ -45,8 +47,8 @@ async function learn() {
 function choose(file) {
   chosen = file;
   const large = file !== null && limits !== null && file.size > limits.upload_bytes;
-  at("file-name").textContent = file ? file.name : "Choose a video, or drop one here";
-  at("upload").disabled = file === null || large || refused;
+  setText($("file-name"), file ? file.name : "Choose a video, or drop one here");
+  $("upload").disabled = file === null || large || refused;
   if (!refused) tell("refusal", large ? "This video is too large." : "");
 }
 
@@ -69,13 +71,13 @@ function post(address, body) {
 }
 
 function uploading(share) {
-  at("state").textContent = share < 1 ? `Uploading: ${Math.floor(100 * share)} %` : "Uploaded";
-  at("progress").value = share;
+  setText($("state"), share < 1 ? `Uploading: ${Math.floor(100 * share)} %` : "Uploaded");
+  $("progress").value = share;
 }
 
 async function start(address, body = null) {
   open_stage();
-  at("state").textContent = "Starting";
+  setText($("state"), "Starting");
   try {
     job = await post(address, body);
   } catch (error) {
@@ -97,16 +99,16 @@ function open_stage() {
   show("cancel", true);
   show("video", false);
   show("picture", true);
-  at("picture").getContext("2d").clearRect(0, 0, at("picture").width, at("picture").height);
-  at("progress").removeAttribute("value");
-  for (const figure of ["frames", "fps", "objects", "tracks"]) at(figure).textContent = "–";
+  $("picture").getContext("2d").clearRect(0, 0, $("picture").width, $("picture").height);
+  $("progress").removeAttribute("value");
+  for (const figure of ["frames", "fps", "objects", "tracks"]) setText($(figure), "–");
 }
 
 function leave() {
   socket?.close();
   job = null;
   history.replaceState(null, "", location.pathname);
-  at("video").removeAttribute("src");
+  $("video").removeAttribute("src");
   show("job", false);
   show("choose", true);
 }
@@ -114,38 +116,32 @@ function leave() {
 function watch() {
   const watched = job;
   let ended = false;
-  socket = new WebSocket(`${location.origin.replace("http", "ws")}/try/jobs/${watched}`);
-  socket.binaryType = "arraybuffer";
-  socket.onmessage = async ({ data, target }) => {
+  const heard = async (data, target) => {
     const bytes = new Uint8Array(data);
     const end = bytes.indexOf(10);
     const status = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
-    if (end + 1 < bytes.length) await draw(bytes.subarray(end + 1));
+    if (end + 1 < bytes.length) await show_picture(bytes.subarray(end + 1));
     if (target !== socket || job !== watched) return;
     ended = present(status);
     if (target.readyState === WebSocket.OPEN) target.send("drawn");
   };
-  socket.onclose = ({ code, target }) => {
-    if (ended || target !== socket || job !== watched) return;
+  const lost = async ({ code }) => {
+    if (ended || job !== watched) return;
     if (code === GONE) {
       leave();
       tell("failure", "There is no such job, or its time is over.");
     } else {
-      at("state").textContent = "The connection is lost; trying again";
-      setTimeout(() => job === watched && watch(), RECONNECT_AFTER);
+      setText($("state"), "The connection is lost; trying again");
+      if (await isWelcome()) setTimeout(() => job === watched && watch(), RECONNECT_AFTER);
     }
   };
+  socket = listen(`/try/jobs/${watched}`, { heard, lost });
 }
 
-async function draw(jpeg) {
-  const picture = await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" }));
-  const canvas = at("picture");
-  if (canvas.width !== picture.width || canvas.height !== picture.height) {
-    canvas.width = picture.width;
-    canvas.height = picture.height;
-  }
-  canvas.getContext("2d").drawImage(picture, 0, 0);
-  picture.close();
+async function show_picture(jpeg) {
+  const bitmap = await decode(jpeg);
+  draw($("picture"), bitmap);
+  bitmap.close();
 }
 
 function sentence(status) {
@@ -164,16 +160,15 @@ function sentence(status) {
 }
 
 function present(status) {
-  const state = at("state");
-  if (state.textContent !== sentence(status)) state.textContent = sentence(status);
+  setText($("state"), sentence(status));
   if (status.frames > 0) {
-    at("frames").textContent = status.expected ? `${status.frames} of ${status.expected}` : status.frames;
-    at("fps").textContent = status.fps.toFixed(1);
-    at("objects").textContent = status.objects;
-    at("tracks").textContent = status.tracks;
+    setText($("frames"), status.expected ? `${status.frames} of ${status.expected}` : status.frames);
+    setText($("fps"), status.fps.toFixed(1));
+    setText($("objects"), status.objects);
+    setText($("tracks"), status.tracks);
   }
-  if (status.expected && status.frames > 0) at("progress").value = Math.min(1, status.frames / status.expected);
-  else at("progress").removeAttribute("value");
+  if (status.expected && status.frames > 0) $("progress").value = Math.min(1, status.frames / status.expected);
+  else $("progress").removeAttribute("value");
   if (status.state === "done") done(status);
   else if (status.state === "failed" || status.state === "cancelled") failed(status);
   else return false;
@@ -183,11 +178,11 @@ function present(status) {
 function done(status) {
   const left = `The results can be had for ${Math.round((limits?.kept_seconds ?? 1800) / 60)} minutes.`;
   tell("note", status.message ? `Note: ${status.message}. ${left}` : left);
-  at("progress").value = 1;
-  at("get-video").href = `/try/jobs/${job}/annotated.mp4`;
-  at("get-table").href = `/try/jobs/${job}/tracks.csv`;
-  const video = at("video");
-  video.src = at("get-video").href;
+  $("progress").value = 1;
+  $("get-video").href = `/try/jobs/${job}/annotated.mp4`;
+  $("get-table").href = `/try/jobs/${job}/tracks.csv`;
+  const video = $("video");
+  video.src = $("get-video").href;
   video.autoplay = !matchMedia("(prefers-reduced-motion: reduce)").matches;
   show("picture", false);
   show("video", true);
@@ -207,22 +202,22 @@ function cancel() {
   else fetch(`/try/jobs/${job}`, { method: "DELETE" });
 }
 
-at("file").addEventListener("change", () => choose(at("file").files[0] ?? null));
-at("upload-form").addEventListener("submit", (event) => {
+$("file").addEventListener("change", () => choose($("file").files[0] ?? null));
+$("upload-form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (chosen !== null) start("/try/jobs", chosen);
 });
-at("street-form").addEventListener("submit", (event) => {
+$("street-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  start(`/try/jobs?seed=${Number(at("seed").value)}`);
+  start(`/try/jobs?seed=${Number($("seed").value)}`);
 });
-at("drop").addEventListener("dragover", (event) => event.preventDefault());
-at("drop").addEventListener("drop", (event) => {
+$("drop").addEventListener("dragover", (event) => event.preventDefault());
+$("drop").addEventListener("drop", (event) => {
   event.preventDefault();
   if (!refused && event.dataTransfer.files.length > 0) choose(event.dataTransfer.files[0]);
 });
-at("cancel").addEventListener("click", cancel);
-at("again").addEventListener("click", leave);
+$("cancel").addEventListener("click", cancel);
+$("again").addEventListener("click", leave);
 
 learn();
 if (location.hash.length > 1) {

@@ -16,7 +16,7 @@ let paused = false;
 let left = null; // the stream that Escape came from
 
 const route = () => {
-  const [name, track] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const [name, track] = location.hash.slice(1).split("/");
   return { name: name || null, track: /^\d+$/.test(track ?? "") ? Number(track) : null };
 };
 
@@ -97,13 +97,13 @@ function fillSummary() {
 
 function turn() {
   const { name, track } = route();
-  const opened = name !== null && detail?.name !== name;
+  const turned = detail?.name !== name;
   $("grid").hidden = Boolean(name);
   $("stream").hidden = !name;
   $("empty").hidden = Boolean(name) || streams.length > 0;
   document.title = name ? `${name} - yolotrack` : "yolotrack";
-  if (opened) {
-    setPaused(false);
+  if (turned) setPaused(false);
+  if (turned && name) {
     detail?.open(name);
     window.scrollTo(0, 0);
   }
@@ -178,7 +178,16 @@ function setTheme() {
   const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
   root.dataset.theme = (root.dataset.theme ?? system) === "light" ? "dark" : "light";
-  localStorage.setItem("theme", root.dataset.theme);
+  try {
+    localStorage.setItem("theme", root.dataset.theme);
+  } catch {} // it may keep nothing
+}
+
+function restoreTheme() {
+  try {
+    const theme = localStorage.getItem("theme");
+    if (theme) document.documentElement.dataset.theme = theme;
+  } catch {}
 }
 
 // keys
@@ -277,7 +286,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("visibilitychange", look);
 window.addEventListener("hashchange", turn);
 window.addEventListener("resize", look);
-if (localStorage.getItem("theme")) document.documentElement.dataset.theme = localStorage.getItem("theme");
+restoreTheme();
 tellClasses();
 live.connect();
 turn();

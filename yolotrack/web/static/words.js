@@ -11,13 +11,16 @@ export const STATUS = {
   interrupted: "interrupted",
 };
 
+const ANSWER_WITHIN = 30000;
+
 export const whole = new Intl.NumberFormat("en");
 
 export const ageText = (ages) => (ages ? ages.map((age) => Math.round(age)).join(" / ") : "–");
 
 export function clock(seconds) {
-  const minutes = Math.floor(seconds / 60);
-  const rest = (seconds - 60 * minutes).toFixed(1).padStart(4, "0");
+  const tenths = Math.round(10 * seconds);
+  const minutes = Math.floor(tenths / 600);
+  const rest = ((tenths % 600) / 10).toFixed(1).padStart(4, "0");
   const hours = Math.floor(minutes / 60);
   return hours ? `${hours}:${String(minutes % 60).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
@@ -51,7 +54,8 @@ export function setFigures(list, figures) {
 }
 
 export async function ask(path) {
-  const answer = await fetch(path, { headers: { Accept: "application/json" } }).catch(() => null);
+  const signal = AbortSignal.timeout(ANSWER_WITHIN);
+  const answer = await fetch(path, { headers: { Accept: "application/json" }, signal }).catch(() => null);
   if (!answer) return { error: "The server does not answer." };
   return answer.json().catch(() => ({ error: `The server answered ${answer.status}.` }));
 }
