@@ -22,8 +22,10 @@ _FOLDERS = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "YOLO_CONFIG_D
 def pytest_configure(config: pytest.Config) -> None:
     """Caches and settings of this session and its subprocesses go to folders of its own.
 
-    Before collection: some libraries look for their folders when they are imported.
+    Before collection: some libraries look for their folders when they are imported. Subprocesses may keep the
+    bytecode that they compile: hundreds begin here, and each would compile all of the package again.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     home = Path(tempfile.mkdtemp(prefix="yolotrack-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     for variable in _FOLDERS:
@@ -46,6 +48,23 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; YOLOTRACK_REAL_DATA names its folder")
     return folder
+
+
+@pytest.fixture
+def every_thread_ends() -> Iterator[None]:
+    """Fails the test that leaves a thread behind."""
+    from tests.support.waiting import no_thread_left
+
+    with no_thread_left():
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    """Weights of a very small model that finds many boxes."""
+    from tests.support.models import make_tiny_model
+
+    return make_tiny_model()
 
 
 @pytest.fixture(scope="session")

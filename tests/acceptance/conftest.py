@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.histories import dump_of
-from tests.support.rabbit import RabbitNode
+from tests.support.rabbit import RabbitNode, rabbit_node
 from tests.support.scene_videos import SceneVideo, write_scene
 from tests.support.screen import Screen, virtual_screen
 from tests.support.videos import write_video
@@ -55,6 +55,21 @@ def scene_videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[SceneVideo, 
     """Two different ones, for the scripted detector of `scene_model`, on different shards of two."""
     folder = tmp_path_factory.mktemp("scenes")
     return write_scene(folder, "street", 3, 240), write_scene(folder, "bridge", 5, 180)
+
+
+@pytest.fixture(scope="session")
+def mortal_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """The node behind `own_rabbit`: one start costs about as much as a test."""
+    with rabbit_node(tmp_path_factory.mktemp("own-rabbit")) as node:
+        yield node
+
+
+@pytest.fixture
+def own_rabbit(mortal_rabbit: RabbitNode) -> RabbitNode:
+    """A node that the test may stop; it runs, whatever the test before did to it."""
+    if not mortal_rabbit.runs:
+        mortal_rabbit.start()
+    return mortal_rabbit
 
 
 @pytest.fixture

@@ -78,6 +78,13 @@ def test_order_and_limit(db: Asking) -> None:
     ]
 
 
+@pytest.mark.parametrize(("option", "text"), [("--frames", "3:{}"), ("--track-id", "3:{},{}"), ("--class", "car,7")])
+def test_numbers_beyond_those_of_databases_are_none_of_theirs(db: Asking, option: str, text: str) -> None:
+    large = "99999999999999999999"
+    rows = db("query", "--run", SECOND, option, text.format(large, large)).rows
+    assert rows == db("query", "--run", SECOND, option, text.format("", 77)).rows != []
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.json", "rows.jsonl", "rows.parquet"])
 def test_a_file_has_the_form_that_its_name_says(db: Asking, folder: Path, name: str) -> None:
     answer = db("query", "--run", SECOND, "-o", name)
@@ -127,6 +134,7 @@ def test_mot_text_is_of_one_run(db: Asking) -> None:
         (("--overwrite",), "--overwrite needs -o FILE"),
         (("--since", "2026-01-02", "--until", "2026-01-01"), "is not after"),
         (("--limit", "0"), "--limit"),
+        (("--limit", "99999999999999999999"), "--limit"),
         (("--min-conf", "2"), "--min-conf"),
     ],
 )
@@ -278,6 +286,8 @@ def test_the_statement_finds_the_same_in_a_shell(db: Asking, path: Path) -> None
     ("wrong", "said"),
     [
         ((), "name what to write with -o"),
+        (("--sql", "-o", "rows.csv"), "either name what to write with -o, or print the statement with --sql"),
+        (("--sql", "-o", "tracks.json", "--limit", "5"), "either name what to write with -o"),
         (("-o", "folder"), "name the form with --format"),
         (("--format", "mot", "-o", "folder", "--limit", "3"), "leave --order and --limit out"),
         (("-o", "tracks.json", "--order", "frame"), "leave --order and --limit out"),

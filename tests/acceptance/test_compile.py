@@ -250,6 +250,24 @@ def test_what_makes_no_sense_is_refused_in_one_line(tracked: Tracked, options: l
     assert names_in(tracked.folder) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["a.mov", "--codec", "av1"], "a .mov file cannot hold av1; end its name in one of .mp4, .mkv"),
+        (
+            ["a.mp4", "--codec", "hevc", "--scale", "64x32"],
+            "hevc needs 64x64 pixels at least, and the video would have 64x32",
+        ),
+    ],
+)
+def test_what_no_run_can_become_is_refused_before_one_is_looked_for(
+    tmp_path: Path, options: list[str], line: str
+) -> None:
+    nowhere = ["--stream", "street", "--broker", "amqp://127.0.0.1:1/"]
+
+    assert yolotrack("compile", *nowhere, "-o", *options, folder=tmp_path, code=1).only_line == line
+
+
 def test_a_track_that_the_run_does_not_have_is_refused(tracked: Tracked) -> None:
     line = tracked.compile("steady.mp4", "-o", "a.mp4", "--track", 5, code=1).only_line
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.cluster import Cluster
 from tests.support.dying import FREEZING, KILLING
 from tests.support.histories import assert_logs_whole, assert_nothing_left, assert_same, dump_of
-from tests.support.rabbit import RabbitNode, rabbit_node
+from tests.support.rabbit import RabbitNode
 from tests.support.scene_videos import SceneVideo
 from yolotrack.model import RunRecord, RunStatus
 
@@ -56,13 +56,6 @@ def test_twenty_kills_of_workers_change_nothing(
         workers[victim] = opened.replace(workers[victim])
     assert_nothing_happened(opened, video, references)
     assert_nothing_left(opened)
-
-
-@pytest.fixture(scope="module")
-def own_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    """One that may be stopped."""
-    with rabbit_node(tmp_path_factory.mktemp("own-rabbit")) as node:
-        yield node
 
 
 @pytest.fixture(scope="module")

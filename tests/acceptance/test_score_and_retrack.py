@@ -32,9 +32,10 @@ from yolotrack.broker.memory import MemoryBroker
 from yolotrack.cli import app
 from yolotrack.cli.common import exit_code_of
 from yolotrack.config import DatabaseSettings
-from yolotrack.evaluate import evaluate, write_mot
+from yolotrack.evaluate import evaluate
+from yolotrack.formats.writers import write_rows
 from yolotrack.model import Ledger, Observation, RunEnded, RunRecord, RunStarted, RunStatus
-from yolotrack.store.base import Store
+from yolotrack.store.base import Selection, Store
 from yolotrack.store.sql import open_store
 
 DB = ["--db", "sqlite:///t.db"]
@@ -172,6 +173,12 @@ def test_a_kill_leaves_no_complete_run(store: Store, tmp_path: Path) -> None:
 # -- eval
 
 
+def write_mot(path: Path, store: Store, selection: Selection) -> None:
+    """What is selected, as MOT text."""
+    with path.open("wb") as file:
+        write_rows("mot", file, store.select(selection))
+
+
 @pytest.fixture
 def truth(real_data: Path) -> Path:
     return real_data / "mot" / "TUD-Campus" / "gt.txt"
@@ -200,7 +207,7 @@ def test_a_run_scores_as_its_detections_do(real_data: Path, truth: Path, tmp_pat
         track_all(broker, store, [RunStarted(run), *frames, end], keep=True)
         yolotrack("retrack", "--tracker", "cbiou", *DB, folder=tmp_path)
         again = store.find_run("latest").run
-        write_mot(tmp_path / "tracks.txt", store.observations(again.run_id))
+        write_mot(tmp_path / "tracks.txt", store, Selection((again.run_id,)))
 
     of_runs = scores("--gt", truth, "--run", run.run_id, "--run", "latest", *DB, folder=tmp_path)
     of_text = ["--detections", truth.with_name("det.txt"), "--fps", 25, "--tracker", "bytetrack", "--tracker", "cbiou"]
@@ -231,7 +238,7 @@ def test_classes_leave_out_the_rest(store: Store, tmp_path: Path) -> None:
     seen = list(store.observations(run_id))
     cars = [row for row in seen if row.class_name == "car"]
     assert 0 < len(cars) < len(seen)
-    write_mot(tmp_path / "gt.txt", cars)
+    write_mot(tmp_path / "gt.txt", store, Selection((run_id,), classes=("car",)))
     command = ["--gt", "gt.txt", "--run", run_id, *DB]
     (all_,) = scores(*command, folder=tmp_path)
     (only,) = scores(*command, "--classes", "car", folder=tmp_path)

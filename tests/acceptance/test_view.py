@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.commands import yolotrack
-from tests.support.rabbit import RabbitNode, rabbit_node
+from tests.support.rabbit import RabbitNode
 from tests.support.scene_strip import HEIGHT, read_stamp
 from tests.support.scene_videos import SceneVideo
 from tests.support.screen import Screen
@@ -30,13 +30,6 @@ MIDDLE = (slice(TALL // 2 - 80, TALL // 2 + 80), slice(WIDTH // 2 - 80, WIDTH //
 BESIDE_PANEL = (slice(40, TALL - 60), slice(300, WIDTH))
 """Where only the picture is, and what is drawn on its objects."""
 LIVE = ("--realtime", "--mode", "live", "--loop")
-
-
-@pytest.fixture
-def own_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    """A node that the test may stop."""
-    with rabbit_node(tmp_path_factory.mktemp("own-rabbit")) as node:
-        yield node
 
 
 class Watching:

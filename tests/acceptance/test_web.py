@@ -24,6 +24,7 @@ STREAM = "street"
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 TOKEN = "0123456789abcdef"
 LIVE = ".pill[data-status=live]"
+GROUND = "getComputedStyle(document.documentElement).backgroundColor"
 Open = Callable[..., "Page"]
 
 
@@ -69,10 +70,11 @@ def visit(browser: Browser, stage: Stage) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def opened(place: str = "", url: str = stage.url, **options: Any) -> Page:
+    def opened(place: str = "", url: str = stage.url, before: str = "", **options: Any) -> Page:
         context = browser.new_context(**{"viewport": DESK, **options})
         context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
+        context.add_init_script(before)
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -82,7 +84,7 @@ def visit(browser: Browser, stage: Stage) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    assert [told for told in complaints if "ERR_CONNECTION_REFUSED" not in told] == [], "but for a server that ended"
+    assert [told for told in complaints if not re.search("ERR_CONNECTION_(REFUSED|RESET)", told)] == [], "but for a server that ended"
 
 
 PIXELS = """(where) => {
@@ -250,15 +252,61 @@ def test_it_works_by_keyboard_alone(visit: Open) -> None:
     page.wait_for_selector("#paused:not([hidden])")
     page.keyboard.press(" ")
     wait_for_pictures(page, 1)
+    page.keyboard.press(" ")
     page.keyboard.press("Escape")
     page.wait_for_selector(".tile")
     assert page.evaluate("document.activeElement.dataset.stream") == STREAM, "back where it was"
+    wait_for_pictures(page, 2, ".tile canvas")  # a pause ends with the stream that it was for
+
+
+def test_a_row_keeps_the_focus_when_one_above_it_leaves(visit: Open) -> None:
+    page = visit(f"#{STREAM}")
+    wait_for_rows(page)
+    plant = """() => {
+        window.focused = document.querySelector("#tracks tbody tr:last-child");
+        const above = focused.cloneNode(true);
+        above.dataset.track = 0;
+        focused.parentElement.prepend(above);
+        focused.focus();
+    }"""
+    page.evaluate(plant)
+    page.wait_for_selector("#tracks tr[data-track='0']", state="detached")
+    assert page.evaluate("!focused.isConnected || document.activeElement === focused")
+
+
+def test_odd_input_does_no_harm(visit: Open) -> None:
+    page = visit("#%")
+    wait_until(lambda: page.inner_text("#stage-note") == "There is no stream % yet.", "the page to say so", PATIENCE)
+    assert page.evaluate("import('/static/words.js').then((words) => [59.96, 3599.96].map(words.clock))") == [
+        "1:00.0",
+        "1:00:00.0",
+    ]
+    shown = page.evaluate(
+        """async () => {
+            const { Detail } = await import("/static/detail.js");
+            const detail = new Detail(["#fff"], () => {});
+            const tracks = Array.from({ length: 400 }, (_, id) => [id + 1, "car", 0.5, [0, 0, 9, 9]]);
+            const bitmap = await createImageBitmap(new ImageData(2, 2));
+            detail.show({ run_id: "r", frame: 0, media_time: 0, tracks }, bitmap);
+            return document.querySelectorAll("#tracks tbody tr").length;
+        }"""
+    )
+    assert shown == 400
+
+
+def test_a_browser_that_keeps_nothing_switches_too(visit: Open) -> None:
+    keeps_nothing = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no'); } })"
+    page = visit(before=keeps_nothing, color_scheme="dark")
+    page.locator(LIVE).wait_for()
+    ground = page.evaluate(GROUND)
+    page.click("#theme")
+    assert page.evaluate(GROUND) != ground
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_it_fits_a_phone_in_dark_and_light(visit: Open, scheme: str, tmp_path: Path) -> None:
     page = visit(viewport=PHONE, color_scheme=scheme, is_mobile=True, has_touch=True)
-    ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    ground = page.evaluate(GROUND)
     assert (min(map(int, re.findall(r"\d+", ground))) > 128) == (scheme == "light")
     for place, then in (
         (".tile", "#tracks tbody tr"),
@@ -271,7 +319,7 @@ def test_it_fits_a_phone_in_dark_and_light(visit: Open, scheme: str, tmp_path: P
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= PHONE["width"], f"something sticks out after {place}"
     page.click("#theme")
-    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") != ground
+    assert page.evaluate(GROUND) != ground
 
 
 def test_a_page_left_open_does_not_grow(visit: Open) -> None:
@@ -351,17 +399,23 @@ def test_the_right_token_opens_the_page_and_ctrl_c_ends_it(browser: Browser, sta
     url = stage.serve("--token", TOKEN)
     context = browser.new_context(viewport=DESK)
     page = context.new_page()
-    page.goto(url)
+    page.set_default_timeout(PATIENCE * 1000)
+    page.goto(f"{url}#{STREAM}")
     page.fill("#token", "not the token at all")
     page.press("#token", "Enter")
     page.wait_for_selector(".problem")
     assert "That is not the token" in page.inner_text(".problem")
     page.fill("#token", TOKEN)
     page.press("#token", "Enter")
-    page.locator(LIVE).wait_for(timeout=PATIENCE * 1000)
-    wait_for_pictures(page, 2, ".tile canvas")
-    assert TOKEN not in page.url
+    page.wait_for_selector(f"#status{LIVE}")
+    wait_for_pictures(page, 2)
+    assert page.url == f"{url}#{STREAM}"
     assert TOKEN not in page.evaluate("document.cookie")
+    stage.server.send(signal.SIGSTOP)
+    wait_until(lambda: "is lost" in page.inner_text("#problems"), "the silence to be noticed", PATIENCE)
+    stage.server.send(signal.SIGCONT)
+    page.wait_for_selector("#problems p", state="detached")
+    wait_for_pictures(page, 2)
     stage.server.send(signal.SIGINT)
     assert stage.server.end().splitlines() == [url, "Ctrl-C ends it"], "quietly, and the token is not told"
     wait_until(lambda: "is lost" in page.inner_text("#problems"), "the page to say so", PATIENCE)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import supervision as sv
 
-from tests.support.models import make_tiny_model, shipped_picture
+from tests.support.models import shipped_picture
 from tests.support.waiting import Background, no_thread_left
 from yolotrack.config import ModelSettings
 from yolotrack.errors import ModelError
@@ -48,11 +48,6 @@ class Brightness:
         ))
         return future
 """
-
-
-@pytest.fixture(scope="session")
-def tiny_model() -> Path:
-    return make_tiny_model()
 
 
 @pytest.fixture(scope="module", params=KINDS)

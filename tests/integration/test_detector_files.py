@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import yolotrack
-from tests.support.models import CLASSES, make_tiny_model, shipped_picture
+from tests.support.models import CLASSES, shipped_picture
 from yolotrack.config import ModelSettings
 from yolotrack.errors import ModelError
 from yolotrack.vision import export
@@ -29,18 +29,6 @@ from yolotrack.vision.ultralytics import UltralyticsDetector
 from yolotrack.vision.weights import digest_of
 
 SMALL = DetectOptions(imgsz=160, conf=0.3)
-
-
-@pytest.fixture(scope="session")
-def tiny_model() -> Path:
-    return make_tiny_model()
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of this test's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache/yolotrack"
 
 
 class TestCache:

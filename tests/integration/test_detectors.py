@@ -11,7 +11,7 @@ import supervision as sv
 from scipy.optimize import linear_sum_assignment
 
 import yolotrack
-from tests.support.models import make_tiny_model, shipped_picture
+from tests.support.models import shipped_picture
 from yolotrack.config import ModelSettings
 from yolotrack.errors import ModelError
 from yolotrack.vision import detector as opening
@@ -28,18 +28,6 @@ from yolotrack.vision.weights import digest_of
 
 PICTURES = ("bus", "zidane")
 SMALL = DetectOptions(imgsz=160, conf=0.3)
-
-
-@pytest.fixture(scope="session")
-def tiny_model() -> Path:
-    return make_tiny_model()
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of this test's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache/yolotrack"
 
 
 def look(detector: Detector, image: np.ndarray) -> sv.Detections:

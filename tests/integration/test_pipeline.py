@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,45 +15,16 @@ from tests.support.scripted import (
     HEIGHT,
     WIDTH,
     RecordingSink,
-    ScriptedDetector,
     ScriptedSource,
     number_of,
 )
-from tests.support.waiting import no_thread_left
-from yolotrack.config import DatabaseSettings, PipelineSettings
+from yolotrack.config import PipelineSettings
 from yolotrack.errors import ModelError
 from yolotrack.model import Ledger, Mode, Outcome, RunStatus
 from yolotrack.pipeline import Job, Progress, new_run
 from yolotrack.store.base import Store
-from yolotrack.store.sql import open_store
 
-pytestmark = pytest.mark.timeout(30)
-
-
-@pytest.fixture(autouse=True)
-def every_thread_ends() -> Iterator[None]:
-    with no_thread_left():
-        yield
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(DatabaseSettings(url=f"sqlite:///{tmp_path / 'tracks.db'}"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def make_detector() -> Iterator[MakeDetector]:
-    made: list[ScriptedDetector] = []
-
-    def make(**options: Any) -> ScriptedDetector:
-        made.append(ScriptedDetector(**options))
-        return made[-1]
-
-    yield make
-    for detector in made:
-        detector.close()
+pytestmark = [pytest.mark.timeout(30), pytest.mark.usefixtures("every_thread_ends")]
 
 
 # To the end

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from threading import Event
 from typing import Any
 
@@ -13,52 +12,23 @@ from tests.support.pipelines import ENDLESS, MakeDetector, assert_cut_short, mak
 from tests.support.runs import WatchedStore
 from tests.support.scripted import (
     RecordingSink,
-    ScriptedDetector,
     ScriptedSource,
     number_of,
 )
-from tests.support.waiting import no_thread_left, wait_until
+from tests.support.waiting import wait_until
 from yolotrack import pipeline
-from yolotrack.config import DatabaseSettings
 from yolotrack.errors import ModelError, OutputError, SourceError, StoreError, TrackerError
 from yolotrack.model import Ledger, Run, RunStatus
 from yolotrack.pipeline import Job, Progress, new_run
 from yolotrack.store.base import Store
-from yolotrack.store.sql import open_store
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = [pytest.mark.timeout(30), pytest.mark.usefixtures("every_thread_ends")]
 
 
 @pytest.fixture(autouse=True)
 def nothing_ends_by_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who hangs until the pipeline gives up on him makes his test time out."""
     monkeypatch.setattr(pipeline, "PATIENCE_SECONDS", 300.0)
-
-
-@pytest.fixture(autouse=True)
-def every_thread_ends() -> Iterator[None]:
-    with no_thread_left():
-        yield
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(DatabaseSettings(url=f"sqlite:///{tmp_path / 'tracks.db'}"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def make_detector() -> Iterator[MakeDetector]:
-    made: list[ScriptedDetector] = []
-
-    def make(**options: Any) -> ScriptedDetector:
-        made.append(ScriptedDetector(**options))
-        return made[-1]
-
-    yield make
-    for detector in made:
-        detector.close()
 
 
 # Stopped

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from itertools import islice
+from threading import Event
 from typing import Any
 
 import pika
+import pika.exceptions
 import pytest
 
 from tests.support.brokers import RUN_ID, Taker, make_frame, note, number_in, read_numbers
@@ -33,6 +35,7 @@ from yolotrack.broker.base import (
 )
 from yolotrack.broker.rabbitmq import RabbitBroker, open_broker
 from yolotrack.broker.rabbitmq.consumer import Consumer
+from yolotrack.broker.rabbitmq.link import refusal as broker_refusal
 from yolotrack.broker.rabbitmq.topology import FRAME_LIMIT, SUSPECT_LIMIT
 from yolotrack.config import BrokerSettings
 from yolotrack.errors import BrokerError, StreamBusy
@@ -272,6 +275,19 @@ def test_a_full_queue_holds_publishers_up_and_loses_nothing(rabbit: RabbitNode) 
 # Logs
 
 
+def test_frames_on_their_way_to_the_work_queue_take_room_and_those_for_the_log_alone_do_not(
+    broker: RabbitBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker._publisher, "post", lambda parcels: None)  # none of them arrives
+    for index in range(5):
+        broker.publish_frame(make_frame("cam", index), detect=False)
+    assert broker.has_room()
+    broker.publish_frame(make_frame("cam", 5))
+    assert broker.has_room()
+    broker.publish_frame(make_frame("cam", 6))
+    assert not broker.has_room(), "two, as it was opened with"
+
+
 def test_a_reader_from_a_position_and_one_from_the_start_agree(broker: RabbitBroker) -> None:
     broker.publish(tracks_log("cam"), *(note("cam", number) for number in range(300)))
     first = broker.read(tracks_log("cam"), "start")
@@ -321,14 +337,26 @@ def test_a_silent_log_is_opened_again_without_repeats_or_gaps(
 def test_finishing_for_a_publisher_counts_the_frames_of_the_run(broker: RabbitBroker) -> None:
     begin = utc_now()
     other = RUN_ID[:-1] + "2"
-    assert broker.finish_publishing(RUN_ID, "cam", begin) == 0
+    go_on = Event()
+    assert broker.finish_publishing(RUN_ID, "cam", begin, stop=go_on) == 0
     for index in range(7):
         broker.publish_frame(make_frame("cam", index, other))
     for index in range(4):
         broker.publish_frame(make_frame("cam", index), detect=index % 2 == 0)
-    assert broker.finish_publishing(RUN_ID, "cam", begin) == 4
-    assert broker.finish_publishing(other, "cam", begin - timedelta(days=400)) == 7
-    assert broker.finish_publishing(RUN_ID, "elsewhere", begin) == 0
+    assert broker.finish_publishing(RUN_ID, "cam", begin, stop=go_on) == 4
+    assert broker.finish_publishing(other, "cam", begin - timedelta(days=400), stop=go_on) == 7
+    assert broker.finish_publishing(RUN_ID, "elsewhere", begin, stop=go_on) == 0
+
+
+def test_finishing_for_a_publisher_can_be_stopped(broker: RabbitBroker) -> None:
+    stopped = Event()
+    stopped.set()
+    taker = Taker(broker.subscribe(FRAMES, 100))
+    for index in range(40):
+        broker.publish_frame(make_frame("cam", index))
+    assert taker.numbers(40) == list(range(40))
+    assert broker.finish_publishing(RUN_ID, "cam", utc_now(), stop=stopped) is None
+    assert taker.gets_nothing(), "nothing is published again for a count that was not made"
 
 
 def test_frames_that_a_publisher_brought_to_the_log_alone_reach_the_work_queue(broker: RabbitBroker) -> None:
@@ -337,7 +365,7 @@ def test_frames_that_a_publisher_brought_to_the_log_alone_reach_the_work_queue(b
     for index in range(40):
         broker.publish_frame(make_frame("cam", index), detect=index < 39)
     assert taker.numbers(39) == list(range(39))
-    assert broker.finish_publishing(RUN_ID, "cam", begin) == 40
+    assert broker.finish_publishing(RUN_ID, "cam", begin, stop=Event()) == 40
     again = taker.numbers(17)
     assert again == list(range(23, 40))
 
@@ -472,6 +500,24 @@ def test_a_host_that_is_not_there_is_given_up_on() -> None:
 
 def test_a_url_that_is_none_is_refused() -> None:
     assert "no broker URL" in refusal(url="amqp://u:s3cret@host:port/")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "remedy"),
+    [
+        (406, "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'y.frames'", "; delete that queue, or"),
+        (
+            406,
+            "PRECONDITION_FAILED - message size 20000000 is larger than configured max size 16777216",
+            "; publish with",
+        ),
+        (403, "ACCESS_REFUSED - access to queue 'y.large' in vhost '/' refused for user 'u'", ""),
+    ],
+)
+def test_a_refusal_says_what_helps(code: int, text: str, remedy: str) -> None:
+    said = str(broker_refusal(pika.exceptions.ChannelClosedByBroker(code, text)))
+    assert said.startswith(f"the broker refuses: {text}{remedy}")
+    assert bool(remedy) == (not said.endswith(text))
 
 
 def test_queues_with_other_arguments_are_refused(rabbit: RabbitNode, broker: RabbitBroker, namespace: str) -> None:

@@ -6,11 +6,7 @@ import gc
 import socket
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +16,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from tests.support.serving import serving
 from tests.support.videos import number_of, picture, write_sound, write_video
 from yolotrack.config import SourceSettings
 from yolotrack.errors import SourceError
@@ -272,23 +269,6 @@ def test_folders_and_patterns_without_pictures_are_refused(tmp_path: Path) -> No
 
 
 # Networks
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_a_video_over_http(tmp_path: Path) -> None:

@@ -25,12 +25,6 @@ from yolotrack.model import Ledger, Outcome, Run, RunStatus
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a test's database goes."""
-    return tmp_path / "tracks.db"
-
-
 COMMITS_FOR_EVER = """
 store = open_file(path)
 store.start_run(make_run(run_id=name))

@@ -32,12 +32,6 @@ pytestmark = pytest.mark.timeout(120)
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a test's database goes."""
-    return tmp_path / "tracks.db"
-
-
 def test_migrations_lead_to_the_schema_that_the_code_uses(path: Path, tmp_path: Path) -> None:
     open_file(path).close()
     fresh = tmp_path / "schema.db"

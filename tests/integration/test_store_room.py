@@ -28,12 +28,6 @@ from yolotrack.store.sql import SQLStore
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a test's database goes."""
-    return tmp_path / "tracks.db"
-
-
 # -- a full disk
 
 

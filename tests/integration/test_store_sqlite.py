@@ -22,23 +22,18 @@ from tests.support.stores import (
     make_run,
     open_file,
     outcome_of,
+    settings_of,
     start,
     tracked,
 )
 from tests.support.waiting import Background, wait_until
 from yolotrack.config import DatabaseSettings
-from yolotrack.errors import StoreError
+from yolotrack.errors import StoreAway, StoreError
 from yolotrack.model import RunStatus
 from yolotrack.store import sqlite
-from yolotrack.store.sql import open_store
+from yolotrack.store.sql import open_existing, open_store
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a test's database goes."""
-    return tmp_path / "tracks.db"
 
 
 @contextmanager
@@ -63,6 +58,19 @@ def test_reading_an_empty_file_is_refused_and_leaves_it_empty(path: Path) -> Non
     with pytest.raises(StoreError, match=rf"{path}: it holds no tracks"):
         open_file(path, read_only=True)
     assert path.stat().st_size == 0
+
+
+def test_what_is_to_be_there_is_not_made_for_writing_either(path: Path) -> None:
+    with pytest.raises(StoreError, match=rf"no database at {path}: .*--db"):
+        open_existing(settings_of(path))
+    assert list(path.parent.iterdir()) == []
+    path.touch()
+    with pytest.raises(StoreError, match=rf"{path}: it holds no tracks"):
+        open_existing(settings_of(path))
+    assert path.stat().st_size == 0
+    open_file(path).close()
+    with closing(open_existing(settings_of(path))) as store:
+        store.start_run(make_run())
 
 
 def test_a_store_for_reading_refuses_to_write(path: Path) -> None:
@@ -217,9 +225,9 @@ def test_a_database_that_stays_locked_is_told_and_nothing_lost(path: Path, monke
     with closing(open_file(path)) as store:
         claim = claimed(store, run)
         with other_writer(path):
-            with pytest.raises(StoreError, match=rf"{path}: another process keeps it locked: end that one"):
+            with pytest.raises(StoreAway, match=rf"{path}: another process keeps it locked: end that one"):
                 store.commit(claim, batch_of([tracked(run, 0)]))
-            with pytest.raises(StoreError, match="another process keeps it locked"):
+            with pytest.raises(StoreAway, match="another process keeps it locked"):
                 open_file(path)
         store.commit(claim, batch_of([tracked(run, 0)]))
         assert store.find_run(run.run_id).ledger.tracked == 1
@@ -235,7 +243,7 @@ def test_writers_take_turns_at_one_lock_under_any_name_of_the_file(
     with closing(open_file(path)) as store, closing(open_file(tmp_path / "alias.db")) as alias:
         claim = claimed(store, run)
         with alias._alone():
-            with pytest.raises(StoreError, match=rf"{path}: another process keeps it locked: end that one"):
+            with pytest.raises(StoreAway, match=rf"{path}: another process keeps it locked: end that one"):
                 store.commit(claim, batch_of([tracked(run, 0)]))
             assert list(store.observations(run.run_id)) == [], "readers do not wait"
         store.commit(claim, batch_of([tracked(run, 0)]))

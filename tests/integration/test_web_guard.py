@@ -92,7 +92,9 @@ def test_bound_to_all_addresses_the_token_decides(client: Client) -> None:
     assert client(None, host=ANY, name="any.example").get("/").status_code == 421
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1", ""])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1", "", "http://["]
+)
 def test_pages_of_other_sites_are_refused(client: Client, origin: str) -> None:
     asking = client()
     assert asking.post("/post", origin=origin).status_code == 403

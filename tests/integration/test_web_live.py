@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -22,9 +23,9 @@ from tests.support.stores import batch_of, claimed, make_run, open_file, tracked
 from tests.support.waiting import DEADLINE, no_thread_left, wait_until
 from tests.support.web import served
 from yolotrack.broker.base import RUNS, tracks_log
-from yolotrack.errors import StoreError
+from yolotrack.errors import BadPicture, StoreError
 from yolotrack.model import Frame, FrameTracks, Run, RunEnded, RunStarted, RunStatus, utc_now
-from yolotrack.roles.watch import Paint, Rendition
+from yolotrack.roles.watch import Deliver, Key, Paint, Rendition, Watch
 from yolotrack.store.base import Store
 from yolotrack.web import history as histories
 from yolotrack.web import hub as hubs
@@ -48,6 +49,8 @@ class Stage:
         self.run = replace(make_run(STREAM), started_at=utc_now())
         self.index = 0
         """Of the newest frame that was shown when the test began."""
+        self.unreadable = -1
+        """A frame whose picture is none."""
         self.failed = Event()
         self.history = stack.enter_context(closing(History(self._open_store)))
         self.hub = stack.enter_context(closing(Hub(self.broker, self.history, self._open_paint, self.failed.set)))
@@ -79,6 +82,8 @@ class Stage:
     def _open_paint(self, rendition: Rendition) -> Paint:
         def paint(jpeg: bytes, tracks: FrameTracks) -> bytes:
             self.painted[rendition, tracks.index] += 1
+            if tracks.index == self.unreadable:
+                raise BadPicture("it is none")
             return b"drawn " + jpeg
 
         return paint
@@ -244,6 +249,42 @@ def test_when_the_last_page_has_left_nothing_is_read(stage: Stage, monkeypatch: 
     wait_until(lambda: stage.hub.watch(STREAM) is None, "the watch to end", PATIENCE)
 
 
+def test_a_stream_that_newer_ones_push_out_is_not_read_and_may_come_back(
+    stage: Stage, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = stage.hub.watch(STREAM)
+    monkeypatch.setattr(hubs, "MOST_STREAMS", 1)
+    other = replace(make_run("other"), started_at=utc_now())
+    stage.broker.publish(RUNS, RunStarted(other))
+    wait_until(lambda: stage.hub.watch(STREAM) is None, "its watch to end", PATIENCE)
+    page.wait(stream="other")
+    stage.begin(replace(make_run(STREAM), started_at=utc_now()))
+    wait_until(lambda: stage.hub.watch(STREAM), "the stream to be watched again", PATIENCE)
+    assert stage.hub.watch(STREAM) is not watch
+    flow(stage, page)
+
+
+def test_a_picture_that_cannot_be_read_is_not_asked_for_again(
+    stage: Stage, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Key | None] = []
+    ask = Watch.ask
+
+    def counted(watch: Watch, looker: Hashable, rendition: Rendition, after: Key | None, deliver: Deliver) -> None:
+        asked.append(after)
+        ask(watch, looker, rendition, after, deliver)
+
+    monkeypatch.setattr(Watch, "ask", counted)
+    stage.unreadable = stage.index + 1
+    stage.frame(stage.unreadable)
+    known = (stage.run.run_id, stage.unreadable)
+    wait_until(lambda: known in asked, "what comes after it to be asked for", PATIENCE)
+    assert page.gets_nothing()
+    assert asked.count(known) == 1
+    stage.frame(stage.unreadable + 1)
+    assert page.picture()[0]["frame"] == stage.unreadable + 1
+
+
 def test_the_state_follows_the_run(stage: Stage, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hubs, "QUIET_SECONDS", 1.0)
     told = page.wait(status="waiting", run_id=stage.run.run_id)
@@ -319,6 +360,7 @@ def test_the_history_of_a_track(stage: Stage) -> None:
     assert code == 200
     assert (told["summary"]["class_name"], told["summary"]["observations"]) == ("car", 2000)
     assert 900 <= len(told["path"]) <= 1000
+    assert len({after[0] - before[0] for before, after in pairwise(told["path"])}) == 1, "evenly"
     assert told["path"][-1] == [1999, 79.96, pytest.approx(2049.2, abs=0.1), pytest.approx(26.25, abs=0.1)]
     assert [row["frame"] for row in told["rows"]] == list(range(1999, 1949, -1))
     assert [track["track_id"] for track in stage.ask(f"/api/runs/{run.run_id}/tracks")[1]["tracks"]] == [2, 1]

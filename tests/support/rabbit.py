@@ -103,6 +103,11 @@ class RabbitNode:
             )
         self._wait()
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not stopped or killed since."""
+        return self._process is not None
+
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
@@ -110,7 +115,7 @@ class RabbitNode:
                 break
             if self._answers():
                 return
-            time.sleep(0.2)
+            time.sleep(0.05)
         raise RuntimeError(f"RabbitMQ did not start: {(self.folder / 'console.log').read_text()[-2000:]}")
 
     def _answers(self) -> bool:

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 from tests.support.brokers import number_in
-from tests.support.runs import dump
+from tests.support.runs import dump, messages_of
 from tests.support.waiting import Background
 from yolotrack.broker.base import LogReader, tracks_log
 from yolotrack.broker.memory import MemoryBroker
@@ -21,6 +21,16 @@ from yolotrack.vision.tracker import open_tracker
 SHARD = "detections.0"
 OpenStore = Callable[[str], Store]
 """Opens a database by its name."""
+
+COUNT = 80
+"""Frames of the standard run."""
+GONE = (0, 17, 18, 60, 79)
+"""Those of them that are lost."""
+
+
+def standard(run: Run) -> list[Message]:
+    """The messages of that run on its shard, in order."""
+    return messages_of(run, COUNT, GONE)
 
 
 def opener(name: str) -> OpenTracker:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from threading import Event
+from typing import Any
 
 import pytest
 
 from tests.support.brokers import Taker, all_in, left_in, note, number_in, publish_pictures
 from tests.support.runs import FailingBroker
 from tests.support.scripted import ScriptedDetector, make_picture, number_of
-from tests.support.waiting import Background, no_thread_left
+from tests.support.waiting import Background
 from yolotrack.broker.base import FRAMES
 from yolotrack.broker.memory import MemoryBroker
 from yolotrack.errors import BrokerClosed, BrokerError, ModelError
@@ -25,31 +26,20 @@ from yolotrack.model import (
 )
 from yolotrack.roles.detect import DetectRole
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("every_thread_ends")]
 
 SHARD = "detections.0"
-
-
-@pytest.fixture(autouse=True)
-def every_thread_ends() -> Iterator[None]:
-    with no_thread_left():
-        yield
-
-
-@pytest.fixture
-def broker() -> Iterator[MemoryBroker]:
-    opened = MemoryBroker(capacity=256, retain=256)
-    yield opened
-    opened.close()
 
 
 class Detecting:
     """The detect role at work."""
 
-    def __init__(self, broker: MemoryBroker, detector: ScriptedDetector) -> None:
+    def __init__(
+        self, broker: MemoryBroker, detector: ScriptedDetector, shard_of: Callable[[str], str] = lambda _: SHARD
+    ) -> None:
         self.stop = Event()
         self._detector = detector
-        role = DetectRole(broker, detector, "model", lambda _: SHARD)
+        role = DetectRole(broker, detector, "model", shard_of)
         self._call = Background(lambda: role.run(self.stop))
 
     def end(self) -> None:
@@ -190,7 +180,54 @@ def test_detect_acknowledges_after_publishing() -> None:
     with pytest.raises(BrokerError):
         detecting.join()
     assert [message.index for message in all_in(broker, SHARD)] == [0, 1, 2]
-    assert [number for number, _ in left_in(broker, FRAMES)] == [3, 4, 5, 6, 7]
+    left = [number for number, _ in left_in(broker, FRAMES)]
+    assert left == list(range(left[0], 8)), "in their order"
+    assert left[0] <= 3, "what was published together with it may come again"
+
+
+class Distant(MemoryBroker):
+    """A broker whose confirms are late at first; `sent` is what came in one call each."""
+
+    def __init__(self) -> None:
+        super().__init__(capacity=256, retain=256)
+        self.sent: list[tuple[str, list[int]]] = []
+        self.confirms = Event()
+
+    def publish(self, topic: str, *messages: Message) -> None:
+        self.sent.append((topic, [number_in(message) for message in messages]))
+        assert self.confirms.wait(10)
+        super().publish(topic, *messages)
+
+
+class Telling(ScriptedDetector):
+    """A detector that tells what it found."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.found = threading.Semaphore(0)
+
+    def submit(self, image):
+        future = super().submit(image)
+        future.add_done_callback(lambda _: self.found.release())
+        return future
+
+
+def test_detect_publishes_together_what_was_found_while_the_broker_was_slow() -> None:
+    broker, capacity, count = Distant(), 6, 40
+    for index in range(count):
+        stream = "even" if index % 2 == 0 else "odd"
+        broker.publish_frame(Frame("run", stream, index, index / 25, utc_now(), make_picture(index)))
+    detector = Telling(capacity=capacity)
+    detecting = Detecting(broker, detector, lambda stream: f"detections.{stream}")
+    for _ in range(capacity + 1):
+        assert detector.found.acquire(timeout=10)
+    broker.confirms.set()
+    for stream, first in (("even", 0), ("odd", 1)):
+        taken = Taker(broker.subscribe(f"detections.{stream}", count)).take(count // 2)
+        assert [number_in(delivery.message) for delivery in taken] == list(range(first, count, 2))
+    detecting.end()
+    assert 1 < max(len(indexes) for _, indexes in broker.sent) <= 2 * capacity
+    assert left_in(broker, FRAMES) == []
 
 
 def test_detect_ends_when_the_broker_closes(broker: MemoryBroker) -> None:

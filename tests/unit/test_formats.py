@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import configparser
 import csv
+import gc
 import io
 import json
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +21,10 @@ import pytest
 
 from yolotrack.errors import OutputError
 from yolotrack.formats.coco import Image, Video, write_coco
-from yolotrack.formats.mot import MotWriter
+from yolotrack.formats.mot import MotWriter, write_sequence
+from yolotrack.formats.mot import Sequence as MotSequence
 from yolotrack.formats.rows import arranged, batches_of
-from yolotrack.formats.writers import WRITERS
+from yolotrack.formats.writers import write_rows
 
 MOMENT = datetime(2026, 1, 1, 12, 0, 0, 1, tzinfo=timezone.utc)
 ROWS = [("plain", 1, 0.5, MOMENT), ('a "comma", and\nmore', 2, 0.00025, MOMENT), ("Zürich 🚗", None, None, None)]
@@ -28,10 +34,7 @@ COLUMNS = {"name": str, "count": int, "size": float, "at": datetime}
 def written(style: str, *batches: pa.RecordBatch) -> bytes:
     """Everything that a writer made of the batches."""
     file = io.BytesIO()
-    writer = WRITERS[style](file)
-    for batch in batches:
-        writer.write(batch)
-    writer.close()
+    write_rows(style, file, batches)
     return file.getvalue()
 
 
@@ -90,6 +93,30 @@ def test_parquet_gathers_rows_in_large_groups() -> None:
     file = pq.ParquetFile(io.BytesIO(written("parquet", *batches)))
     groups = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
     assert groups == [140_000, 140_000, 20_000]
+
+
+@pytest.mark.parametrize("style", ["csv", "json", "jsonl", "parquet"])
+def test_who_gives_up_is_told_nothing_more(style: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def batches() -> Any:
+        yield from batches_of(((str(n), n, n / 2, MOMENT) for n in range(150_000)), COLUMNS)
+        raise KeyboardInterrupt
+
+    complaints: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    with pytest.raises(KeyboardInterrupt), (tmp_path / "rows").open("wb") as file:
+        write_rows(style, file, batches())
+    gc.collect()
+    assert complaints == []
+
+
+@pytest.mark.parametrize(("published", "length"), [(3, "10"), (12, "12")])
+def test_a_sequence_is_as_long_as_its_last_row_at_least(tmp_path: Path, published: int, length: str) -> None:
+    """A run that goes on has more frames than when it was looked up."""
+    sequence = MotSequence("cam-1", "cam", published, 640, 360, Fraction(25))
+    write_sequence(tmp_path, sequence, [observed(frame=[0, 9]), observed(frame=[4]), observed(frame=[])])
+    information = configparser.ConfigParser()
+    information.read(tmp_path / "seqinfo.ini")
+    assert information["Sequence"]["seqLength"] == length
 
 
 def test_mot_counts_frames_from_one_and_rounds_boxes() -> None:

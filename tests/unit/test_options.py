@@ -28,6 +28,7 @@ from yolotrack.roles.cut import Cut
         ("90:00", 5400.0),
         ("25:00:00", 90000.0),
         (" 5. ", 5.0),
+        (".5", 0.5),
     ],
 )
 def test_a_time(text: str, seconds: float) -> None:
@@ -43,9 +44,10 @@ def test_no_time(text: str) -> None:
 def test_ranges_of_ids_hold_both_ends() -> None:
     assert id_ranges("--tracks", "3") == (range(3, 4),)
     assert id_ranges("--tracks", "3, 5:9,7:7") == (range(3, 4), range(5, 10), range(7, 8))
+    assert id_ranges("--tracks", ":9, 5:") == (range(10), range(5, 2**31))
 
 
-@pytest.mark.parametrize("text", ["", "3,", "9:5", "a", "-1", "1-3", "1:2:3"])
+@pytest.mark.parametrize("text", ["", "3,", "9:5", "a", "-1", "1-3", "1:2:3", ":"])
 def test_no_ids(text: str) -> None:
     with pytest.raises(UsageError, match=r"--tracks .*: name tracks by their numbers, as in 3,5:9"):
         id_ranges("--tracks", text)

@@ -61,6 +61,20 @@ def test_sound_alone_and_nothing_at_all_are_refused(tmp_path: Path) -> None:
         probe(tmp_path / "empty", "it")
 
 
+def test_the_largest_pictures_of_all_streams_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "MAX_PIXELS", 640 * 480 - 1)
+    with av.open(str(tmp_path / "a.mkv"), "w") as output:
+        for width, height in ((160, 120), (640, 480)):
+            video = output.add_stream("libx264", rate=25)
+            video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        for video in output.streams.video:
+            output.mux(video.encode(av.VideoFrame.from_ndarray(picture(0, video.width, video.height), "bgr24")))
+            output.mux(video.encode())
+
+    with pytest.raises(SourceError, match="it has pictures of 640x480, more than"):
+        probe(tmp_path / "a.mkv", "it")
+
+
 def test_pictures_that_would_fill_the_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     large = write_video(tmp_path / "a.mp4", [picture(0, 640, 480)])
     assert probe(large, "it").width == 640

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -24,10 +24,9 @@ from tests.support.tracking import (
     track_all,
     wait_for_end,
 )
-from tests.support.waiting import no_thread_left, wait_until
+from tests.support.waiting import wait_until
 from yolotrack.broker.base import tracks_log
 from yolotrack.broker.memory import MemoryBroker
-from yolotrack.config import DatabaseSettings
 from yolotrack.errors import NotFound, StoreError, TrackerError
 from yolotrack.model import (
     FrameDetections,
@@ -45,10 +44,9 @@ from yolotrack.model import (
 from yolotrack.roles import retrack as retracking
 from yolotrack.roles.retrack import retrack
 from yolotrack.store.base import Store
-from yolotrack.store.sql import open_store
 from yolotrack.wire import decode_kept, encode
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("every_thread_ends")]
 
 COUNT = 60
 FAILED, DROPPED = (0, 17, 59), (18, 40)
@@ -56,40 +54,8 @@ MOTION = (1.0, 0.0, 40.0, 0.0, 1.0, -30.0)
 
 
 @pytest.fixture(autouse=True)
-def every_thread_ends() -> Iterator[None]:
-    with no_thread_left():
-        yield
-
-
-@pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retracking, "COMMIT_FRAMES", 7)
-
-
-@pytest.fixture
-def store_at(tmp_path: Path) -> Iterator[OpenStore]:
-    """Opens databases by name."""
-    opened: list[Store] = []
-
-    def open_one(name: str) -> Store:
-        opened.append(open_store(DatabaseSettings(url=f"sqlite:///{tmp_path / name}.db")))
-        return opened[-1]
-
-    yield open_one
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(store_at: OpenStore) -> Store:
-    return store_at("tracks")
-
-
-@pytest.fixture
-def broker() -> Iterator[MemoryBroker]:
-    opened = MemoryBroker(capacity=4096, retain=4096)
-    yield opened
-    opened.close()
 
 
 def crowded(run: Run) -> list[Message]:

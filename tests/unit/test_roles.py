@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -96,6 +97,24 @@ def test_publish_keeps_what_came_before_an_error_of_the_source(broker: MemoryBro
         publish(ScriptedSource(50, fail_at=5), run, broker, SHARD, stop=Event())
     assert all_in(broker, SHARD)[-1] == RunEnded(run.run_id, run.stream, 5, RunStatus.INTERRUPTED)
     assert [number for number, _ in left_in(broker, FRAMES)] == list(range(5))
+
+
+class Away(MemoryBroker):
+    """A broker that is away when it is to settle, for longer than anybody waits."""
+
+    def settle(self) -> None:
+        raise AssertionError("it waits for the broker")
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_publish_leaves_at_once_when_it_is_interrupted(mode: Mode) -> None:
+    def before(number: int) -> None:
+        if number == 3:
+            raise KeyboardInterrupt
+
+    broker = Away(capacity=256)
+    with pytest.raises(KeyboardInterrupt):
+        publish(ScriptedSource(9, before=before), replace(make_run(), mode=mode), broker, SHARD, stop=Event())
 
 
 def test_publish_asks_for_the_motion_of_every_picture_in_order(broker: MemoryBroker) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 
 import pytest
@@ -13,6 +12,8 @@ import pytest
 from tests.support.brokers import left_in, note, number_in, read_until
 from tests.support.runs import WatchedStore, dump, found, lost, make_run, messages_of
 from tests.support.tracking import (
+    COUNT,
+    GONE,
     SHARD,
     OpenStore,
     Tracking,
@@ -21,61 +22,19 @@ from tests.support.tracking import (
     published_tracks,
     reference,
     send,
+    standard,
     track_all,
     wait_for_end,
 )
-from tests.support.waiting import Background, no_thread_left, wait_until
+from tests.support.waiting import Background, wait_until
 from yolotrack.broker import memory
 from yolotrack.broker.base import tracks_log
 from yolotrack.broker.memory import MemoryBroker
-from yolotrack.config import DatabaseSettings
-from yolotrack.model import FrameTracks, Ledger, Message, Mode, Outcome, Run, RunEnded, RunStarted, RunStatus
+from yolotrack.model import FrameTracks, Ledger, Message, Mode, Outcome, RunEnded, RunStarted, RunStatus
 from yolotrack.roles import track
 from yolotrack.store.base import Store
-from yolotrack.store.sql import open_store
 
-pytestmark = pytest.mark.timeout(60)
-
-COUNT = 80
-GONE = (0, 17, 18, 60, 79)
-"""Frames of the standard run that are lost."""
-
-
-@pytest.fixture(autouse=True)
-def every_thread_ends() -> Iterator[None]:
-    with no_thread_left():
-        yield
-
-
-@pytest.fixture
-def store_at(tmp_path: Path) -> Iterator[OpenStore]:
-    """Opens databases by name."""
-    opened: list[Store] = []
-
-    def open_one(name: str) -> Store:
-        opened.append(open_store(DatabaseSettings(url=f"sqlite:///{tmp_path / name}.db")))
-        return opened[-1]
-
-    yield open_one
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(store_at: OpenStore) -> Store:
-    return store_at("tracks")
-
-
-@pytest.fixture
-def broker() -> Iterator[MemoryBroker]:
-    opened = MemoryBroker(capacity=4096, retain=4096)
-    yield opened
-    opened.close()
-
-
-def standard(run: Run) -> list[Message]:
-    return messages_of(run, COUNT, GONE)
-
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("every_thread_ends")]
 
 # One run
 

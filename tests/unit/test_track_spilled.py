@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.runs import dump, found, make_run, messages_of
 from tests.support.tracking import Tracking, published_tracks, reference, send, wait_for_end
-from tests.support.waiting import no_thread_left
 from yolotrack import wire
 from yolotrack.broker.base import tracks_log
 from yolotrack.broker.memory import MemoryBroker
@@ -18,15 +16,9 @@ from yolotrack.model import Run
 from yolotrack.store.base import Store
 from yolotrack.store.sql import open_store
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("every_thread_ends")]
 
 COUNT = 40
-
-
-@pytest.fixture(autouse=True)
-def every_thread_ends() -> Iterator[None]:
-    with no_thread_left():
-        yield
 
 
 def open_file(path: Path) -> Store:

@@ -14,6 +14,7 @@ from yolotrack.broker.base import tracks_log
 from yolotrack.broker.memory import MemoryBroker
 from yolotrack.errors import BadPicture
 from yolotrack.model import Frame, FrameTracks, Outcome, RunEnded, RunStatus, utc_now
+from yolotrack.roles import pairs
 from yolotrack.roles import watch as watching
 from yolotrack.roles.watch import Drawn, Paint, Rendition, Watch
 
@@ -148,6 +149,27 @@ def test_pictures_are_no_longer_read_after_the_last_one_left(stage: Stage, monke
     assert looker.indexes == [1]
 
 
+def test_whoever_comes_back_after_a_pause_is_not_shown_what_was(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LINGER_SECONDS", 0.05)
+    first, back = Looker(stage.watch), Looker(stage.watch)
+    looking(stage, first)
+    stage.publish(0)
+    first.wait(1)
+    stage.reads("video.cam", 0)
+    stage.tracks(1, outcome=Outcome.DROPPED)
+    back.ask()
+    back.wait(1)
+    assert back.indexes == [0], "still the newest there is"
+    stage.reads("video.cam", 0)
+    stage.tracks(2)
+    wait_until(lambda: stage.watch._pairs.newest is None, "the frame to pass by")
+    back.ask()
+    stage.reads("video.cam")
+    stage.publish(3)
+    back.wait(2)
+    assert back.indexes == [0, 3]
+
+
 def test_whoever_is_slow_gets_fewer_pictures_and_the_newest(stage: Stage) -> None:
     slow, quick = Looker(stage.watch), Looker(stage.watch)
     looking(stage, slow, quick)
@@ -206,7 +228,7 @@ def test_a_picture_that_cannot_be_read_is_told_and_holds_nobody_up(stage: Stage)
 
 
 def test_what_waits_for_its_tracks_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "HELD_FRAMES", 10)
+    monkeypatch.setattr(pairs, "HELD_FRAMES", 10)
     looker = Looker(stage.watch)
     looking(stage, looker)
     for index in range(200):

@@ -118,14 +118,14 @@ def test_an_upload_is_deleted_when_its_job_is_done_and_the_results_stay(tmp_path
     with queue(tmp_path) as (jobs, studio):
         job = uploaded(jobs)
         wait_for(job, State.RUNNING)
-        assert f"{job.job_id}/work/upload" in files(tmp_path)
+        assert f"{job.job_id}/scratch/upload" in files(tmp_path)
 
         studio.go()
         wait_for(job, State.DONE)
 
         assert files(tmp_path) == {f"{job.job_id}/{name}" for name in (VIDEO, TABLE)}
         assert jobs.find(job.job_id) is job
-        assert not (job.folder / "work").exists()
+        assert not (job.folder / "scratch").exists()
 
 
 @pytest.mark.parametrize(
@@ -205,6 +205,20 @@ def test_only_the_newest_results_are_kept(tmp_path: Path, monkeypatch: pytest.Mo
         wait_until(lambda: jobs.find(done[1].job_id) is None, "the second to be forgotten")
         assert [jobs.find(job.job_id) for job in done] == [None, None, *done[2:]]
         assert {name.partition("/")[0] for name in files(tmp_path)} == {job.job_id for job in done[2:]}
+
+
+def test_jobs_that_were_cancelled_push_out_nobodys_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(try_jobs, "TIDY_SECONDS", 0.01)
+    with queue(tmp_path, kept=2) as (jobs, studio):
+        studio.go()
+        done = opened(jobs, 1)
+        wait_for(done, State.DONE)
+        others = [opened(jobs) for _ in range(4)]
+        for job in others:
+            jobs.cancel(job)
+
+        wait_until(lambda: jobs.find(others[1].job_id) is None, "the second to be forgotten")
+        assert [jobs.find(job.job_id) for job in (done, *others)] == [done, None, None, *others[2:]]
 
 
 def test_closing_ends_what_runs_and_takes_nothing_more(tmp_path: Path) -> None:
