@@ -84,7 +84,9 @@ def visit(browser: Browser, stage: Stage) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    assert [told for told in complaints if not re.search("ERR_CONNECTION_(REFUSED|RESET)", told)] == [], "but for a server that ended"
+    assert [told for told in complaints if not re.search("ERR_CONNECTION_(REFUSED|RESET)", told)] == [], (
+        "but for a server that ended"
+    )
 
 
 PIXELS = """(where) => {

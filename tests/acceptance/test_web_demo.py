@@ -6,6 +6,7 @@ import csv
 import http.client
 import io
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
