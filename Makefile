@@ -29,7 +29,8 @@ demo: install ## render a synthetic street, track it, score the tracks, write th
 
 test: check ## everything that must hold before a change goes in; installs the servers they start on Debian where they are missing
 	@scripts/install_test_servers.sh
-	$(BIN)/python -m pytest
+	@# two at a time: half of what they do is to wait for servers and processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install ## lint, types, layers
 	$(BIN)/ruff check

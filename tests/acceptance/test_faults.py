@@ -129,7 +129,7 @@ def test_a_broker_that_goes_and_comes_back_changes_nothing(
 def test_all_connections_closed_are_back_within_five_seconds(
     own_rabbit: RabbitNode, cluster: OpenCluster, scene_videos: Videos, references: References
 ) -> None:
-    video = scene_videos[0]
+    video = scene_videos[1]
     opened = cluster(own_rabbit, **SLOW | {"SCENE_SECONDS": "0.15"})
     for role in ("detect", "track"):
         opened.work(role)
