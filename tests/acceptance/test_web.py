@@ -276,6 +276,21 @@ def test_a_row_keeps_the_focus_when_one_above_it_leaves(visit: Open) -> None:
     assert page.evaluate("!focused.isConnected || document.activeElement === focused")
 
 
+def test_the_focus_stays_in_its_place_when_its_row_leaves(visit: Open) -> None:
+    page = visit(f"#{STREAM}")
+    wait_for_rows(page)
+    plant = """() => {
+        const gone = document.querySelector("#tracks tbody tr:first-child").cloneNode(true);
+        gone.dataset.track = 0;
+        document.querySelector("#tracks tbody").prepend(gone);
+        gone.focus();
+    }"""
+    page.evaluate(plant)
+    page.wait_for_selector("#tracks tr[data-track='0']", state="detached")
+    in_first = "document.activeElement === document.querySelector('#tracks tbody tr:first-child')"
+    wait_until(lambda: page.evaluate(in_first), "the first row to have the focus", PATIENCE)
+
+
 def test_odd_input_does_no_harm(visit: Open) -> None:
     page = visit("#%")
     wait_until(lambda: page.inner_text("#stage-note") == "There is no stream % yet.", "the page to say so", PATIENCE)

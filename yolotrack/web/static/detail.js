@@ -21,6 +21,7 @@ export class Detail {
   #all = false;
   #seen = new Map(); // id -> {first, path}, of the run that is shown
   #stored = null; // what the database says of the chosen track
+  #focusLostAt = -1;
   #tableAt = 0;
   #historyAt = -Infinity; // when it was told last
   #asking = 0;
@@ -187,6 +188,7 @@ export class Detail {
   #fillRows(rows) {
     const body = $("tracks").tBodies[0];
     const wanted = new Set(rows.map(([id]) => id));
+    const focused = [...body.rows].indexOf(document.activeElement);
     const there = new Map([...body.rows].map((row) => [Number(row.dataset.track), row]));
     for (const [id, row] of there) if (!wanted.has(id)) row.remove(); // first: a row that is moved loses the focus
     rows.forEach(([id, ...texts], number) => {
@@ -194,7 +196,17 @@ export class Detail {
       if (body.rows[number] !== row) body.insertBefore(row, body.rows[number] ?? null);
       texts.forEach((text, column) => setText(row.cells[column + 1], text));
     });
+    this.#keepFocus(body, focused);
     this.#mark();
+  }
+
+  // Where the row that had the focus left, the one in its place has it, once there is one.
+  #keepFocus(body, focused) {
+    if (document.activeElement !== document.body) this.#focusLostAt = -1;
+    else if (focused >= 0) this.#focusLostAt = focused;
+    if (this.#focusLostAt < 0 || !body.rows.length) return;
+    body.rows[Math.min(this.#focusLostAt, body.rows.length - 1)].focus({ preventScroll: true });
+    this.#focusLostAt = -1;
   }
 
   #newRow(id) {
