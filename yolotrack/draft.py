@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -71,6 +71,16 @@ class Draft:
         """The system's errors, and foreign ones, as ours."""
         with translated(self.path, self._foreign):
             yield
+
+    @contextmanager
+    def or_else(self, abort: Callable[[], None]) -> Iterator[None]:
+        """The same; whatever fails, `abort` leaves nothing behind."""
+        try:
+            with self.translated():
+                yield
+        except Exception:
+            abort()
+            raise
 
     def _check(self) -> None:
         if self.path.is_dir():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -67,7 +67,7 @@ class GifSink:
         if media_time < self._due - SLACK:
             return
         self._due = max(self._due + float(PERIOD), media_time)
-        with self._failing():
+        with self._draft.or_else(self.abort):
             self._ticks.append(self._tick(media_time))
             self._spool.write(fit(pixels, *self._size).tobytes())
 
@@ -75,7 +75,7 @@ class GifSink:
         """Finish the file and put it in its place. `OutputError`, and no file, where there was no picture."""
         if self._done:
             return
-        with self._failing():
+        with self._draft.or_else(self.abort):
             if not self._ticks:
                 raise OutputError(f"{self._draft.path} was not written: there were no pictures")
             palette = self._palette()
@@ -129,16 +129,6 @@ class GifSink:
             frame = VideoFrame.from_ndarray(pixels, "bgr24").reformat(format="bgra")
             frame.pts, frame.time_base = tick, TICK
             yield frame
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Whatever fails leaves nothing behind, and is told as `OutputError`."""
-        try:
-            with self._draft.translated():
-                yield
-        except Exception:
-            self.abort()
-            raise
 
 
 class _Chain:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -78,12 +77,12 @@ class VideoSink:
         self._done = False
         self._sound = Sound.of(audio_from) if audio_from else None
         self._container = self._new_container()
-        with self._failing():
+        with self._draft.or_else(self.abort):
             self._begin(settings)
 
     def write(self, pixels: Pixels, media_time: float) -> None:
         """Append one picture. Media times must increase; the array may be reused afterwards."""
-        with self._failing():
+        with self._draft.or_else(self.abort):
             frame = _frame(fit(pixels, *self._size))
             frame.pts = self._pts(media_time)
             frame.time_base = self._tick
@@ -93,7 +92,7 @@ class VideoSink:
         """Finish the file and put it in its place. `OutputError`, and no file, where there was no picture."""
         if self._done:
             return
-        with self._failing():
+        with self._draft.or_else(self.abort):
             if self._last < 0:
                 raise OutputError(f"{self._draft.path} was not written: there were no pictures")
             packets = self._video.encode()
@@ -192,16 +191,6 @@ class VideoSink:
         """Sound goes in just ahead of the pictures it belongs to."""
         if self._sound is not None:
             self._sound.copy_until(self._container, until * self._tick)
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Whatever fails leaves nothing behind, and is told as `OutputError`."""
-        try:
-            with self._draft.translated():
-                yield
-        except Exception:
-            self.abort()
-            raise
 
     def _release(self) -> None:
         if self._sound is not None:
