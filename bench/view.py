@@ -5,7 +5,8 @@
 Starts a RabbitMQ node of its own, one `work`, `publish --realtime --mode live --loop` at 25 frame/s of the demo's
 street, `view --web`, and headless Chromium (both servers must be installed). Ages are from capture to the moment
 when the page has drawn the picture, of every picture in the time asked for; memory is that of the browser's
-renderer, its garbage collected. CPU is per cent of one core, first with nobody looking, then with ten browsers whose
+renderer, its garbage collected. Tools that drive a browser copy every message of a page to themselves, so they are
+connected only while they read. CPU is per cent of one core, first with nobody looking, then with ten browsers whose
 page is hidden.
 """
 
@@ -29,9 +30,9 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from playwright.sync_api import Browser, Page  # noqa: E402
+from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
-from tests.support.browser import chromium  # noqa: E402
+from tests.support.browser import CHROMIUM, chromium  # noqa: E402
 from tests.support.rabbit import RabbitNode  # noqa: E402
 from yolotrack.config import OutputSettings  # noqa: E402
 from yolotrack.demo.scene import Scene  # noqa: E402
@@ -40,10 +41,13 @@ from yolotrack.video.sink import open_sink  # noqa: E402
 
 YOLOTRACK = [sys.executable, "-m", "yolotrack"]
 STREAM = "street"
+EVERY_SECONDS = 10
+"""Between two looks; the page tells of its last 250 pictures."""
 CPU_SECONDS = 10
 IDLE_BROWSERS = 10
 WARM_SECONDS = 8
 """Until the ages of the start are out of the page's window."""
+FIGURES = ("age on this screen", "age when tracked", "fps", "dropped")
 HIDE = """() => {
     Object.defineProperty(document, "hidden", {get: () => true});
     document.dispatchEvent(new Event("visibilitychange"));
@@ -82,8 +86,7 @@ def _measure(folder: Path, url: str, options: argparse.Namespace, stack: ExitSta
     page_server = stack.enter_context(_running("view", "--web", "127.0.0.1:0", *common, *database))
     assert page_server.stdout is not None
     address = page_server.stdout.readline().split()[0]
-    with chromium() as browser:
-        seen = _look(browser, address, options)
+    seen = _look(address, folder / "browser", options)
     unseen = _cpu(worker, page_server)
     with chromium() as browser:
         for _ in range(IDLE_BROWSERS):
@@ -95,25 +98,52 @@ def _measure(folder: Path, url: str, options: argparse.Namespace, stack: ExitSta
     return seen | {"cpu_unseen": unseen, "cpu_idle_browsers": idle}
 
 
-def _look(browser: Browser, address: str, options: argparse.Namespace) -> dict[str, object]:
+def _look(address: str, profile: Path, options: argparse.Namespace) -> dict[str, object]:
     """Ages as the page tells them, and how its memory grows."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1100})
-    page.goto(f"{address}#{STREAM}")
-    page.wait_for_selector("#status[data-status=live]", timeout=120_000)
-    time.sleep(WARM_SECONDS)
-    before, told = _memory(page), []
-    end = time.monotonic() + options.seconds
-    while time.monotonic() < end:
-        time.sleep(5)
-        told.append(
-            {name: _figure(page, name) for name in ("age on this screen", "age when tracked", "fps", "dropped")}
-        )
-        print(f"load {os.getloadavg()[0]:.1f}", told[-1], flush=True)
-    if options.picture:
-        page.screenshot(path=options.picture)
-    after = _memory(page)
+    with _browser(f"{address}#{STREAM}", profile) as (port, family):
+        with _page(port) as page:
+            page.wait_for_selector("#status[data-status=live]", timeout=120_000)
+        time.sleep(WARM_SECONDS)
+        with _page(port) as page:
+            before = _memory(page, family)
+        told = []
+        for _ in range(max(1, round(options.seconds / EVERY_SECONDS))):
+            time.sleep(EVERY_SECONDS)
+            with _page(port) as page:
+                told.append({name: _figure(page, name) for name in FIGURES})
+            print(f"load {os.getloadavg()[0]:.1f}", told[-1], flush=True)
+        with _page(port) as page:
+            after = _memory(page, family)
+            if options.picture:
+                page.screenshot(path=options.picture)
     print("memory of the page, MB:", {name: f"{before[name]:.1f} -> {after[name]:.1f}" for name in after})
     return {"told": told, "memory_before": before, "memory_after": after}
+
+
+@contextmanager
+def _browser(address: str, profile: Path) -> Iterator[tuple[int, psutil.Process]]:
+    """A headless Chromium that shows a page: the port of its tools, and its process."""
+    assert CHROMIUM is not None, "chromium is not installed"
+    options = ("--headless=new", "--no-sandbox", "--window-size=1280,1100", "--remote-debugging-port=0")
+    told = profile / "DevToolsActivePort"
+    process = subprocess.Popen([CHROMIUM, *options, f"--user-data-dir={profile}", address], stderr=subprocess.DEVNULL)
+    try:
+        while not (told.exists() and told.read_text().count("\n")):
+            assert process.poll() is None, "chromium does not start"
+            time.sleep(0.1)
+        yield int(told.read_text().split()[0]), psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@contextmanager
+def _page(port: int) -> Iterator[Page]:
+    """The browser's one page."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}")
+        yield browser.contexts[0].pages[0]
+        browser.close()  # of a browser that was connected to, this only lets go
 
 
 def _figure(page: Page, name: str) -> str:
@@ -121,13 +151,13 @@ def _figure(page: Page, name: str) -> str:
     return " ".join(row.locator("dd").inner_text().split()) if row.count() else ""
 
 
-def _memory(page: Page) -> dict[str, float]:
+def _memory(page: Page, browser: psutil.Process) -> dict[str, float]:
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
     session.send("HeapProfiler.collectGarbage")
     metrics = {found["name"]: found["value"] for found in session.send("Performance.getMetrics")["metrics"]}
-    family = psutil.Process().children(recursive=True)
-    resident = sum(one.memory_info().rss for one in family if "--type=renderer" in one.cmdline())
+    family = browser.children(recursive=True)
+    resident = max(one.memory_info().rss for one in family if "--type=renderer" in one.cmdline())
     session.detach()
     return {"scripts": metrics["JSHeapUsedSize"] / 1e6, "process": resident / 1e6}
 

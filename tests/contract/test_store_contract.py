@@ -18,7 +18,7 @@ from tests.support.waiting import Background
 from yolotrack.config import DatabaseSettings
 from yolotrack.errors import Fenced, NotFound, StoreError
 from yolotrack.model import FrameTracks, Ledger, Outcome, Run, RunStatus
-from yolotrack.store import sql
+from yolotrack.store import statements
 from yolotrack.store.base import Batch, Checkpoint, Store
 from yolotrack.store.sql import open_store
 
@@ -503,7 +503,7 @@ def test_a_path_leads_from_centre_to_centre(store: Store) -> None:
 
 
 def test_more_tracks_than_a_statement_takes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "_TRACKS_AT_ONCE", 3)
+    monkeypatch.setattr(statements, "_TRACKS_AT_ONCE", 3)
     run = make_run()
     claim = claimed(store, run)
     for index in range(3):

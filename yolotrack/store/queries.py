@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, func, select, tuple_
 
 from yolotrack.model import RunStatus
 from yolotrack.store.schema import classes, failures, frames, observations, runs, tracks
 
+_RUN_NUMBER = select(runs.c.id).where(runs.c.run_id == bindparam("wanted"))
+
 
 def run_number(connection: Connection, run_id: str) -> int | None:
     """What a run goes by inside; None when there is no such run."""
-    return connection.scalar(select(runs.c.id).where(runs.c.run_id == run_id))
+    return connection.scalar(_RUN_NUMBER, {"wanted": run_id})
 
 
 def class_names(connection: Connection, number: int) -> dict[int, str]:

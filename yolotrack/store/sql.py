@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Table, case, delete, select, update
+from sqlalchemy import Connection, Engine, Table, delete, select, update
 
-from yolotrack.errors import Fenced, NotFound, StoreError
+from yolotrack.errors import NotFound, StoreError
 from yolotrack.model import Run, RunStatus, utc_now
 from yolotrack.store.base import Batch, Checkpoint, Claim
 from yolotrack.store.database import Database, explained
@@ -32,13 +32,19 @@ from yolotrack.store.schema import (
     spilled,
     tracks,
 )
-from yolotrack.store.sums import Path, Seen, paths_after
+from yolotrack.store.statements import (
+    add_to_ledger,
+    adding_to_tracks,
+    drop_spilled,
+    fence,
+    replacing_paths,
+    stored_paths,
+)
+from yolotrack.store.sums import Seen, paths_after
 
 if TYPE_CHECKING:
     from yolotrack.config import DatabaseSettings
 
-_TRACKS_AT_ONCE = 1000
-"""Databases limit how many values a statement has."""
 _BREATH = 0.01
 """Between parts of a long deletion: others who wait for their turn look every millisecond whether it has come."""
 
@@ -77,8 +83,8 @@ class SQLStore(Reader):
         """`open_store` makes these."""
         super().__init__(database)
         self._add_classes = database.upsert(classes).on_conflict_do_nothing()
-        self._add_to_tracks = _adding(database.upsert(tracks))
-        self._replace_paths = _replacing(database.upsert(paths))
+        self._add_to_tracks = adding_to_tracks(database.upsert(tracks))
+        self._replace_paths = replacing_paths(database.upsert(paths))
 
     def prepare(self) -> None:
         """Bring the schema up to date; without a writer, refuse one that is not."""
@@ -115,24 +121,16 @@ class SQLStore(Reader):
 
         Raises `Fenced` when the run was claimed again since; a frame written before is refused.
         """
-        checkpoint = batch.checkpoint
         with self._writing() as connection:
             number = self._require_run(connection, claim.run_id)
-            _fence(
-                connection,
-                number,
-                claim,
-                next_index=checkpoint.next_index,
-                confirmed_index=checkpoint.confirmed_index,
-                tracker_state=checkpoint.tracker_state,
-            )
+            fence(connection, number, claim, batch.checkpoint)
             rows = batch_rows(number, batch.frames)
             self._insert(connection, rows)
             if rows.seen is not None:
                 self._lengthen_paths(connection, number, rows.seen)
             self._append(connection, detections, [(number, *found) for found in sorted(batch.detections.items())])
-            connection.execute(update(runs).where(runs.c.id == number).values(_ledger(batch, rows)))
-            connection.execute(delete(spilled).where(spilled.c.run == number, spilled.c.frame < checkpoint.next_index))
+            add_to_ledger(connection, number, batch, rows)
+            drop_spilled(connection, number, batch.checkpoint.next_index)
 
     def spill(self, claim: Claim, waiting: Mapping[int, bytes]) -> None:
         """Keep the bodies of frames that wait for an earlier one, by index, on the disk on return.
@@ -141,7 +139,7 @@ class SQLStore(Reader):
         """
         with self._writing() as connection:
             number = self._require_run(connection, claim.run_id)
-            _fence(connection, number, claim, epoch=claim.epoch)
+            fence(connection, number, claim)
             rows = [{"run": number, "frame": frame, "body": body} for frame, body in waiting.items()]
             if rows:
                 connection.execute(self._database.upsert(spilled).on_conflict_do_nothing(), rows)
@@ -150,7 +148,7 @@ class SQLStore(Reader):
         """Set status, end time and `published = frame_count`, and drop what is spilled. `Fenced` as in `commit`."""
         with self._writing() as connection:
             number = self._require_run(connection, claim.run_id)
-            _fence(connection, number, claim, epoch=claim.epoch)
+            fence(connection, number, claim)
             ending = {"status": status.value, "ended_at": utc_now(), "published": frame_count}
             connection.execute(update(runs).where(runs.c.id == number).values(ending))
             connection.execute(delete(spilled).where(spilled.c.run == number))
@@ -207,7 +205,7 @@ class SQLStore(Reader):
     def _lengthen_paths(self, connection: Connection, number: int, seen: Seen) -> None:
         """Go on where the stored paths end, whoever wrote them."""
         ids = np.unique(seen.track).tolist()
-        after = paths_after(seen, _stored_paths(connection, number, ids))
+        after = paths_after(seen, stored_paths(connection, number, ids))
         rows = [(number, track, *path) for track, path in after.items()]
         connection.execute(self._replace_paths, _named(paths, rows))
 
@@ -234,57 +232,11 @@ def _first_checkpoint(number: int) -> dict[str, Any]:
     return {"run": number, "epoch": 0, "next_index": 0, "confirmed_index": 0, "tracker_state": b""}
 
 
-def _fence(connection: Connection, number: int, claim: Claim, **values: Any) -> None:
-    """Write the run's checkpoint as its owner, or raise."""
-    mine = (checkpoints.c.run == number) & (checkpoints.c.epoch == claim.epoch)
-    if connection.execute(update(checkpoints).where(mine).values(values)).rowcount != 1:
-        raise Fenced(f"run {claim.run_id} was taken over since epoch {claim.epoch}: this owner must stop")
-
-
 def _spilled_bodies(connection: Connection, number: int, first: int) -> tuple[bytes, ...]:
     waiting = select(spilled.c.body).where(spilled.c.run == number, spilled.c.frame >= first)
     return tuple(connection.scalars(waiting.order_by(spilled.c.frame)))
 
 
-def _stored_paths(connection: Connection, number: int, ids: Sequence[int]) -> dict[int, Path]:
-    found: dict[int, Path] = {}
-    for start in range(0, len(ids), _TRACKS_AT_ONCE):
-        some = paths.c.track.in_(ids[start : start + _TRACKS_AT_ONCE])
-        rows = connection.execute(select(*paths.columns[1:]).where(paths.c.run == number, some))
-        found.update((track, tuple(path)) for track, *path in rows)
-    return found
-
-
 def _named(table: Table, rows: Sequence[TableRow]) -> list[dict[str, Any]]:
     names = table.columns.keys()
     return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _replacing(new: Any) -> Any:
-    """That upsert of paths, in the place of those that are there."""
-    values = {column.name: new.excluded[column.name] for column in paths.columns[2:]}
-    return new.on_conflict_do_update(index_elements=[paths.c.run, paths.c.track], set_=values)
-
-
-def _adding(new: Any) -> Any:
-    """That upsert of tracks, adding to the sums that are there."""
-    return new.on_conflict_do_update(
-        index_elements=[tracks.c.run, tracks.c.track, tracks.c.class_id],
-        set_={
-            "observations": tracks.c.observations + new.excluded.observations,
-            "confidence_sum": tracks.c.confidence_sum + new.excluded.confidence_sum,
-            "last_frame": new.excluded.last_frame,
-            "last_time": new.excluded.last_time,
-        },
-    )
-
-
-def _ledger(batch: Batch, rows: BatchRows) -> dict[str, Any]:
-    """New values of the run's columns. Every frame with an outcome was published, whatever the batch knows."""
-    published = max(batch.published, batch.checkpoint.next_index)
-    described = {"model_digest": batch.model_digest, "model": batch.model, "tracker": batch.tracker}
-    return {
-        "published": case((runs.c.published < published, published), else_=runs.c.published),
-        **{outcome: runs.c[outcome] + count for outcome, count in rows.outcomes.items()},
-        **{column: value for column, value in described.items() if value},
-    }
