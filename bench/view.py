@@ -1,13 +1,12 @@
 """What a browser sees of one live stream: how old its pictures are, what the page costs, and whether it grows.
 
-    python bench/view.py [--seconds 60] [--model FILE] [--json] [--picture view.png]
+    python bench/view.py [--seconds 60] [--video FILE] [--model FILE] [--json] [--picture view.png]
 
-Starts a RabbitMQ node of its own, one `work`, `publish --realtime --mode live --loop` at 25 frame/s of the demo's
-street, `view --web`, and headless Chromium (both servers must be installed). Ages are from capture to the moment
-when the page has drawn the picture, of every picture in the time asked for; memory is that of the browser's
-renderer, its garbage collected. Tools that drive a browser copy every message of a page to themselves, so they are
-connected only while they read. CPU is per cent of one core, first with nobody looking, then with ten browsers whose
-page is hidden.
+Starts a RabbitMQ node of its own, one `work`, `publish --realtime --mode live --loop` of the demo's street (25 frame/s)
+or of a video of yours at its own rate, `view --web`, and headless Chromium (both servers must be installed). Ages are
+from capture to the moment when the page has drawn the picture, of the page's last 250 pictures, told every ten
+seconds; memory is that of the browser's renderer, its garbage collected. CPU is per cent of one core, first with nobody
+looking, then with ten browsers whose page is hidden.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
+from statistics import median
 
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from playwright.sync_api import Page, sync_playwright  # noqa: E402
-
-from tests.support.browser import CHROMIUM, chromium  # noqa: E402
+from bench.tab import open_tab  # noqa: E402
+from tests.support.browser import chromium  # noqa: E402
 from tests.support.rabbit import RabbitNode  # noqa: E402
 from yolotrack.config import OutputSettings  # noqa: E402
 from yolotrack.demo.scene import Scene  # noqa: E402
@@ -40,14 +39,18 @@ from yolotrack.demo.source import IMGSZ, WEIGHTS  # noqa: E402
 from yolotrack.video.sink import open_sink  # noqa: E402
 
 YOLOTRACK = [sys.executable, "-m", "yolotrack"]
-STREAM = "street"
+STREAM = "bench"
 EVERY_SECONDS = 10
 """Between two looks; the page tells of its last 250 pictures."""
 CPU_SECONDS = 10
 IDLE_BROWSERS = 10
-WARM_SECONDS = 8
+WARM_SECONDS = 20
 """Until the ages of the start are out of the page's window."""
-FIGURES = ("age on this screen", "age when tracked", "fps", "dropped")
+FIGURES = """Array.from(
+    document.querySelectorAll("#figures > div"),
+    ({ children: [name, figure] }) => [name.innerText, figure.innerText],
+)"""
+TOLD = ("age on this screen", "age when tracked", "fps", "dropped")
 HIDE = """() => {
     Object.defineProperty(document, "hidden", {get: () => true});
     document.dispatchEvent(new Event("visibilitychange"));
@@ -61,7 +64,9 @@ def main() -> None:
         folder = Path(name)
         node = stack.enter_context(closing(RabbitNode(folder / "rabbit")))
         node.start()
-        _write_street(folder / f"{STREAM}.mp4")
+        if options.video is None:
+            options.video = folder / "street.mp4"
+            _write_street(options.video)
         found = _measure(folder, node.url, options, stack)
     if options.json:
         print(json.dumps(found))
@@ -70,6 +75,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--video", type=Path, help="its frames come again and again; without it: the demo's street")
     parser.add_argument("--model", default=str(WEIGHTS))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--picture", type=Path, help="write a screenshot of the page here")
@@ -81,8 +87,8 @@ def _measure(folder: Path, url: str, options: argparse.Namespace, stack: ExitSta
     database = ["--db", f"sqlite:///{folder}/tracks.db"]
     model = ["--model", options.model, "--imgsz", str(IMGSZ)]
     worker = stack.enter_context(_running("work", *common, *database, *model))
-    live = ("--realtime", "--mode", "live", "--loop")
-    stack.enter_context(_running("publish", folder / f"{STREAM}.mp4", *live, "-q", *common))
+    live = ("--realtime", "--mode", "live", "--loop", "--stream", STREAM)
+    stack.enter_context(_running("publish", options.video, *live, "-q", *common))
     page_server = stack.enter_context(_running("view", "--web", "127.0.0.1:0", *common, *database))
     assert page_server.stdout is not None
     address = page_server.stdout.readline().split()[0]
@@ -100,66 +106,21 @@ def _measure(folder: Path, url: str, options: argparse.Namespace, stack: ExitSta
 
 def _look(address: str, profile: Path, options: argparse.Namespace) -> dict[str, object]:
     """Ages as the page tells them, and how its memory grows."""
-    with _browser(f"{address}#{STREAM}", profile) as (port, family):
-        with _page(port) as page:
-            page.wait_for_selector("#status[data-status=live]", timeout=120_000)
+    with open_tab(f"{address}#{STREAM}", profile) as tab:
+        tab.wait_for("document.querySelector('#status[data-status=live]') !== null")
         time.sleep(WARM_SECONDS)
-        with _page(port) as page:
-            before = _memory(page, family)
-        told = []
+        before, told = tab.memory(), []
         for _ in range(max(1, round(options.seconds / EVERY_SECONDS))):
             time.sleep(EVERY_SECONDS)
-            with _page(port) as page:
-                told.append({name: _figure(page, name) for name in FIGURES})
+            told.append(dict(pair for pair in tab.evaluate(FIGURES) if pair[0] in TOLD))
             print(f"load {os.getloadavg()[0]:.1f}", told[-1], flush=True)
-        with _page(port) as page:
-            after = _memory(page, family)
-            if options.picture:
-                page.screenshot(path=options.picture)
+        after = tab.memory()
+        if options.picture:
+            tab.screenshot(options.picture)
+    tails = sorted(int(one["age on this screen"].split(" / ")[1]) for one in told)
+    print(f"p95 of the age on screen: {median(tails):.0f} ms, the median of {len(tails)}; {tails[0]} to {tails[-1]}")
     print("memory of the page, MB:", {name: f"{before[name]:.1f} -> {after[name]:.1f}" for name in after})
-    return {"told": told, "memory_before": before, "memory_after": after}
-
-
-@contextmanager
-def _browser(address: str, profile: Path) -> Iterator[tuple[int, psutil.Process]]:
-    """A headless Chromium that shows a page: the port of its tools, and its process."""
-    assert CHROMIUM is not None, "chromium is not installed"
-    options = ("--headless=new", "--no-sandbox", "--window-size=1280,1100", "--remote-debugging-port=0")
-    told = profile / "DevToolsActivePort"
-    process = subprocess.Popen([CHROMIUM, *options, f"--user-data-dir={profile}", address], stderr=subprocess.DEVNULL)
-    try:
-        while not (told.exists() and told.read_text().count("\n")):
-            assert process.poll() is None, "chromium does not start"
-            time.sleep(0.1)
-        yield int(told.read_text().split()[0]), psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-@contextmanager
-def _page(port: int) -> Iterator[Page]:
-    """The browser's one page."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{port}")
-        yield browser.contexts[0].pages[0]
-        browser.close()  # of a browser that was connected to, this only lets go
-
-
-def _figure(page: Page, name: str) -> str:
-    row = page.locator("#figures > div", has=page.locator(f"dt:text-is('{name}')"))
-    return " ".join(row.locator("dd").inner_text().split()) if row.count() else ""
-
-
-def _memory(page: Page, browser: psutil.Process) -> dict[str, float]:
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable")
-    session.send("HeapProfiler.collectGarbage")
-    metrics = {found["name"]: found["value"] for found in session.send("Performance.getMetrics")["metrics"]}
-    family = browser.children(recursive=True)
-    resident = max(one.memory_info().rss for one in family if "--type=renderer" in one.cmdline())
-    session.detach()
-    return {"scripts": metrics["JSHeapUsedSize"] / 1e6, "process": resident / 1e6}
+    return {"age_p95_ms": median(tails), "told": told, "memory_before": before, "memory_after": after}
 
 
 def _cpu(*running: subprocess.Popen[str]) -> list[float]:

@@ -53,7 +53,10 @@ def test_two_viewers_and_two_compilers_each_see_every_frame(
     opened.work()
     opened.publish(video)
     outputs = [opened.folder / f"{number}.mp4" for number in range(2)]
-    compilers = [opened.start("compile", "-o", path, "--stream", video.stream, "--quiet") for path in outputs]
+    named = [("--stream", video.stream), ()]  # the newest run of a stream, and the newest of all
+    compilers = [
+        opened.start("compile", "-o", path, *which, "--quiet") for path, which in zip(outputs, named, strict=True)
+    ]
     assert_same(dump_of(opened, video.stream), references[video.stream])
     for member in (*viewers, *compilers):
         member.end()

@@ -33,7 +33,9 @@ LARGEST_SIDE = 16384
 
 def compile_(
     output: Annotated[Path, typer.Option("--output", "-o", help="The annotated video; a name.gif makes a GIF.")],
-    stream: Annotated[str | None, typer.Option("--stream", help="Its newest run.")] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Its newest run; without it, the newest run of all.")
+    ] = None,
     run: Annotated[str | None, typer.Option("--run", help="Id of the run, or how it begins.")] = None,
     source: Annotated[
         str | None, typer.Option("--source", help="Draw on this file, from the database; no broker needed.")
@@ -80,8 +82,6 @@ def compile_(
     from yolotrack.cli.report import ProgressReporter
     from yolotrack.cli.signals import leaving
 
-    if source is None and stream is None and run is None:
-        raise UsageError("name what to compile: --stream NAME or --run ID, or --source FILE")
     if track is not None and (begin or end):
         raise UsageError("--track begins and ends with the track: leave out --from and --to, or use --tracks")
     if track is None and margin is not None:

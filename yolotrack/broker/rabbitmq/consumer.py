@@ -104,6 +104,10 @@ class Consumer:
         """Never again; without effect when its session is over."""
         self._answer(raw, lambda: raw.channel.basic_ack(raw.tag))
 
+    def ack_up_to(self, raw: Raw) -> None:
+        """The same for it and all that came before it in its session."""
+        self._answer(raw, lambda: raw.channel.basic_ack(raw.tag, multiple=True))
+
     def reject(self, raw: Raw) -> None:
         """Again. Not nack: since RabbitMQ 4.3 that does not count towards the delivery limit."""
         self._answer(raw, lambda: raw.channel.basic_reject(raw.tag, requeue=True))

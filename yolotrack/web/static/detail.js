@@ -6,8 +6,8 @@ import { $, STATUS, ageText, ask, cells, clock, moment, setFigures, setPill, set
 const TABLE_EVERY = 200;
 const HISTORY_EVERY = 2000;
 const HISTORIC = ["complete", "interrupted", "running"]; // no picture will come
-const MOST_SEEN = 300;
-const LONGEST_PATH = 3000;
+const MOST_SEEN = 100;
+const LONGEST_PATH = 1000; // points; of what is older the database knows
 
 export class Detail {
   name = null;
@@ -289,7 +289,8 @@ export class Detail {
     const path = chosen === null ? [] : this.#path();
     const now = this.#header?.tracks.find(([id]) => id === chosen);
     $("path").dataset.points = path.length;
-    drawPath($("path"), this.#size(), path, now?.[3], chosen === null ? "" : this.#color(chosen));
+    $("path").hidden = !path.length; // an empty canvas over the picture costs as much as a full one
+    if (path.length) drawPath($("path"), this.#size(), path, now?.[3], chosen === null ? "" : this.#color(chosen));
   }
 
   // what the database knows

@@ -51,7 +51,6 @@ export function drawPath(canvas, size, path, box, color) {
   }
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, width, height);
-  if (!size || !path.length) return;
   const place = ([, , x, y]) => [(x * width) / size[0], (y * height) / size[1]];
   const points = path.map(place);
   context.lineJoin = context.lineCap = "round";
