@@ -186,7 +186,7 @@ def test_a_click_on_a_track_shows_its_path_and_history(visit: Open) -> None:
     page.wait_for_selector("#track-rows tbody tr")
     page.keyboard.press("Escape")
     page.wait_for_selector("#track", state="hidden")
-    assert painted(page) == 0
+    assert page.is_hidden("#path")
 
 
 def test_a_click_on_the_picture_chooses_what_is_there(visit: Open) -> None:

@@ -289,8 +289,7 @@ export class Detail {
     const path = chosen === null ? [] : this.#path();
     const now = this.#header?.tracks.find(([id]) => id === chosen);
     $("path").dataset.points = path.length;
-    $("path").hidden = !path.length; // an empty canvas over the picture costs as much as a full one
-    if (path.length) drawPath($("path"), this.#size(), path, now?.[3], chosen === null ? "" : this.#color(chosen));
+    drawPath($("path"), this.#size(), path, now?.[3], chosen === null ? "" : this.#color(chosen));
   }
 
   // what the database knows

@@ -42,6 +42,8 @@ export function trackAt(tracks, x, y) {
 
 // The path `[[frame, seconds, x, y], ...]` of a track, oldest first, in a picture of `size`; `box` is where it is now.
 export function drawPath(canvas, size, path, box, color) {
+  canvas.hidden = !path.length; // an empty canvas over the picture costs as much as a full one
+  if (canvas.hidden) return;
   const scale = window.devicePixelRatio || 1;
   const width = Math.round(canvas.clientWidth * scale);
   const height = Math.round(canvas.clientHeight * scale);
