@@ -404,7 +404,7 @@ def test_without_a_database_it_says_so_and_shows_pictures(visit: Open, stage: St
     url = stage.serve(YOLOTRACK_DATABASE__URL=f"sqlite:///{tmp_path / 'none.db'}")
     page = visit(f"#{STREAM}", url)
     wait_for_pictures(page, 2)
-    assert page.inner_text("#problems").startswith("No history: ")
+    wait_until(lambda: page.inner_text("#problems").startswith("No history: "), "why there is none", PATIENCE)
     wait_for_rows(page)
     page.click("#tracks tbody tr >> nth=0")
     wait_until(lambda: path_points(page) > 3, "the path that this page saw", PATIENCE)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -201,6 +202,23 @@ def test_the_next_picture_comes_when_the_last_was_seen_and_is_the_newest(stage: 
     page.seen(header)
     assert page.picture()[0]["frame"] == first + 19
     assert max(stage.painted.values()) == 1
+
+
+def test_on_a_long_line_pictures_come_before_the_last_was_seen(
+    stage: Stage, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lives, "Window", lambda: SimpleNamespace(size=2, note=lambda *_, **__: None))
+    page.look(STREAM, labels=False)
+    first, _ = page.picture()
+    stage.frame(stage.index + 1)
+    second, _ = page.picture()
+    assert (first["frame"], second["frame"]) == (stage.index, stage.index + 1)
+    for index in range(stage.index + 2, stage.index + 5):
+        stage.frame(index)
+    assert page.gets_nothing(), "two are under way"
+    page.seen(first)
+    assert page.picture()[0]["frame"] == stage.index + 4
+    assert page.gets_nothing()
 
 
 def test_a_picture_of_an_earlier_look_opens_no_second_place(stage: Stage, page: Page) -> None:

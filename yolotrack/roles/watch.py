@@ -120,6 +120,12 @@ class Watch:
                 self._start_show()
             self._changed.notify_all()
 
+    def has_newer(self, key: Key) -> bool:
+        """Whether another frame than that one is there to be shown."""
+        with self._changed:
+            newest = self._pairs.newest
+            return newest is not None and newest.key != key
+
     def forget(self, looker: Hashable) -> None:
         """It no longer wants what it asked for."""
         with self._changed:

@@ -4,7 +4,7 @@ The page says, in JSON, `{"do": "look", "streams": [...], "width": 480, "labels"
 when what it shows has changed, `{"do": "seen", "stream": ..., "look": ...}` once it has drawn a picture, `look` being
 from the picture's header, and `{"do": "clock", "at": ...}`, which comes back with this clock's time. It hears the
 `streams` once a second as text, and pictures as bytes: the length of a JSON header (32 bit, big-endian), the header,
-the JPEG. The next picture of a stream comes after the last one was seen.
+the JPEG. The next picture of a stream comes after the last one was seen, or sooner where the line is long.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import asyncio
 import json
 import struct
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 import msgspec
@@ -30,6 +31,7 @@ from yolotrack.roles.watch import Drawn, Rendition, Watch
 from yolotrack.web.app import STATIC
 from yolotrack.web.history import milliseconds
 from yolotrack.web.hub import MOST_STREAMS, Hub
+from yolotrack.web.window import Window
 
 WIDTHS = (480, 960, 1920)
 """Pictures are drawn this wide; few sizes, so that pages share them."""
@@ -104,6 +106,17 @@ class LivePage:
             self._open -= 1
 
 
+@dataclass(slots=True, eq=False)
+class _Line:
+    """One stream on its way to one page."""
+
+    asked: Watch | None = None
+    """Who owes a picture, or is the owner of one that is not sent yet. Of a watch that has ended none comes."""
+    sent: deque[float] = field(default_factory=deque)
+    """When pictures were sent that were not seen yet, the oldest first."""
+    window: Window = field(default_factory=Window)
+
+
 class _Page:
     """One browser. Everything here runs in the event loop, but for `deliver`."""
 
@@ -113,9 +126,8 @@ class _Page:
         self._loop = asyncio.get_running_loop()
         self._look: _Look | None = None
         self._looks = 0
-        self._under_way: dict[str, Watch] = {}
-        """Of which stream a picture was asked for, or was sent and not seen yet, and of whom; what was asked of a watch
-        that has ended does not come."""
+        self._lines: dict[str, _Line] = {}
+        """Of this look's streams."""
         self._shown: dict[str, tuple[Rendition, Key]] = {}
         """What came last, whether or not it could be read."""
         self._outbox: dict[str, Drawn] = {}
@@ -140,8 +152,9 @@ class _Page:
 
     def forget_all(self) -> None:
         """What was asked for is no longer wanted."""
-        for watch in self._under_way.values():
-            watch.forget(self)
+        for line in self._lines.values():
+            if line.asked is not None:
+                line.asked.forget(self)
 
     async def _receive(self) -> None:
         while True:
@@ -150,7 +163,7 @@ class _Page:
                 self._turn_to(said)
             elif isinstance(said, _Seen):
                 if said.look == self._looks:
-                    self._under_way.pop(said.stream, None)
+                    self._note_seen(said.stream)
                     self._ask()
             else:
                 self._clocks.append(said.at)
@@ -161,18 +174,31 @@ class _Page:
         self._look = look
         self._looks += 1
         self._outbox.clear()
-        self._under_way.clear()
+        self._lines = {stream: _Line() for stream in look.streams}
         self._ask()
 
+    def _note_seen(self, stream: str) -> None:
+        line = self._lines.get(stream)
+        if line is None or not line.sent:
+            return  # it says so of what was not sent
+        now, watch = time.monotonic(), self._hub.watch(stream)
+        _, last = self._shown[stream]
+        waiting = watch is not None and watch.has_newer(last)
+        line.window.note(now - line.sent.popleft(), now, waiting=waiting)
+
     def _ask(self) -> None:
-        """The next picture of every stream that is looked at."""
-        look = self._look
-        for stream in look.streams if look is not None else []:
+        """The next picture of every stream that is looked at, where one more may be on its way."""
+        for stream, line in self._lines.items():
             watch = self._hub.watch(stream)
-            if look is not None and watch is not None and self._under_way.get(stream) is not watch:
-                self._under_way[stream] = watch
-                rendition, seen = self._shown.get(stream, (None, None))
-                watch.ask(self, look.rendition, seen if rendition == look.rendition else None, self._deliver)
+            if watch is not None and line.asked is not watch and len(line.sent) < line.window.size:
+                line.asked = watch
+                self._ask_of(watch, stream)
+
+    def _ask_of(self, watch: Watch, stream: str) -> None:
+        assert self._look is not None  # noqa: S101  # there are lines
+        rendition, last = self._shown.get(stream, (None, None))
+        after = last if rendition == self._look.rendition else None
+        watch.ask(self, self._look.rendition, after, self._deliver)
 
     def _deliver(self, drawn: Drawn) -> None:
         with suppress(RuntimeError):  # the loop has ended
@@ -180,7 +206,7 @@ class _Page:
 
     def _arrived(self, drawn: Drawn) -> None:
         stream = drawn.tracks.stream
-        if self._look is None or stream not in self._look.streams or drawn.rendition != self._look.rendition:
+        if self._look is None or stream not in self._lines or drawn.rendition != self._look.rendition:
             return  # asked for by an earlier look
         self._outbox[stream] = drawn
         self._something.set()
@@ -213,13 +239,16 @@ class _Page:
         await asyncio.wait_for(self._socket.send_text(json.dumps(message)), SLOWEST_PAGE)
 
     async def _show(self, drawn: Drawn) -> None:
-        self._shown[drawn.tracks.stream] = (drawn.rendition, drawn.key)
-        if drawn.jpeg is None:
-            self._under_way.pop(drawn.tracks.stream, None)
-            return self._ask()
-        header = json.dumps({"look": self._looks, **_header(drawn.tracks)}).encode()
-        message = b"".join((_LENGTH.pack(len(header)), header, drawn.jpeg))
-        await asyncio.wait_for(self._socket.send_bytes(message), SLOWEST_PAGE)
+        stream = drawn.tracks.stream
+        line = self._lines[stream]
+        self._shown[stream] = (drawn.rendition, drawn.key)
+        if drawn.jpeg is not None:
+            header = json.dumps({"look": self._looks, **_header(drawn.tracks)}).encode()
+            message = b"".join((_LENGTH.pack(len(header)), header, drawn.jpeg))
+            line.sent.append(time.monotonic())  # now: it may be seen before we hear that it is sent
+            await asyncio.wait_for(self._socket.send_bytes(message), SLOWEST_PAGE)
+        line.asked = None
+        self._ask()
 
 
 def _header(tracks: FrameTracks) -> dict[str, Any]:

@@ -14,11 +14,12 @@ export class Live extends EventTarget {
   #pause = SOONEST;
   #offset = 0; // the server's clock less this one, in ms
   #roundTrip = Infinity;
+  #shown = Promise.resolve(); // once the picture that came last is drawn
 
   connect() {
     this.#socket = listen("/live", {
       opened: (socket) => this.#opened(socket),
-      heard: (data, socket) => (typeof data === "string" ? this.#heard(JSON.parse(data)) : this.#show(data, socket)),
+      heard: (data, socket) => (typeof data === "string" ? this.#heard(JSON.parse(data)) : this.#queue(data, socket)),
       lost: ({ reason }) => this.#lost(reason),
     });
   }
@@ -65,6 +66,11 @@ export class Live extends EventTarget {
     if (roundTrip > this.#roundTrip) return;
     this.#roundTrip = roundTrip;
     this.#offset = now - (at + roundTrip / 2);
+  }
+
+  // One after the other: a picture may be decoded sooner than the one before.
+  #queue(data, socket) {
+    this.#shown = this.#shown.then(() => this.#show(data, socket)).catch(console.error);
   }
 
   async #show(data, socket) {
