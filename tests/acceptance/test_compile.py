@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tests.support.scene_strip import read_stamp
 from tests.support.scene_videos import SceneVideo
 from tests.support.serving import serving
 from tests.support.videos import number_of, picture, write_video
+from yolotrack.model import RunStatus
 
 NTSC = Fraction(30000, 1001)
 FRAMES = 50
@@ -365,3 +367,21 @@ def test_parts_and_tracks_come_out_of_the_logs_too(
     assert len(pictures_of(opened.folder / "track.mp4")) == life.last_frame - life.first_frame + 1
     assert "has no track 99999" in unknown.text
     assert not list(opened.folder.glob("*none.mp4*"))
+
+
+def test_ctrl_c_keeps_what_is_drawn_of_a_run_that_goes_on(
+    cluster: Callable[..., Cluster], scene_videos: tuple[SceneVideo, SceneVideo]
+) -> None:
+    video = scene_videos[0]
+    opened = cluster(SCENE_SECONDS="0.05")
+    opened.work()
+    opened.publish(video)
+    compiler = opened.start("compile", "-o", "begun.mp4", "--no-labels", "--no-traces", "--quiet")
+    opened.wait(lambda: any(part.stat().st_size > 1000 for part in opened.folder.glob(".begun*")), "it to draw")
+    compiler.send(signal.SIGINT)
+    compiler.end(130)
+    assert opened.runs(video.stream)[0].status is RunStatus.RUNNING
+    shown = stamps(opened.folder / "begun.mp4")
+    assert 0 < len(shown) < video.frames
+    assert shown == list(range(len(shown)))
+    assert not list(opened.folder.glob(".begun*"))

@@ -6,8 +6,9 @@ import json
 import struct
 from collections import Counter
 from collections.abc import Hashable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
@@ -177,16 +178,17 @@ def page(stage: Stage) -> Iterator[Page]:
 
 
 def flow(stage: Stage, page: Page) -> None:
-    """Frames from 0 on until the first is shown, since those before somebody looks are not."""
+    """Frames from 0 on until one is shown, since those before somebody looks are not, and the last one is."""
     for index in range(1000):
         stage.frame(index)
-        try:
-            header, _ = page.picture(0.2)
-        except TimeoutError:
-            continue
-        stage.index = header["frame"]
-        page.seen(header)
-        return
+        with suppress(TimeoutError):
+            shown = None
+            while shown != index:
+                header, _ = page.picture(0.2 if shown is None else PATIENCE)
+                page.seen(header)
+                shown = header["frame"]
+            stage.index = index
+            return
     raise AssertionError("no picture came")
 
 
@@ -207,7 +209,8 @@ def test_the_next_picture_comes_when_the_last_was_seen_and_is_the_newest(stage: 
 def test_on_a_long_line_pictures_come_before_the_last_was_seen(
     stage: Stage, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lives, "Window", lambda: SimpleNamespace(size=2, note=lambda *_, **__: None))
+    two = SimpleNamespace(size=2, note=lambda *_, **__: None)
+    monkeypatch.setattr(lives, "_Line", partial(lives._Line, window=two))
     page.look(STREAM, labels=False)
     first, _ = page.picture()
     stage.frame(stage.index + 1)

@@ -87,7 +87,7 @@ COMPILE = typer.main.get_command(app).commands["compile"]  # type: ignore[attr-d
 
 @pytest.mark.parametrize("line", re.findall(r"(?m)^yolotrack compile (.+)$", README))
 def test_the_examples_of_the_readme_are_understood(line: str) -> None:
-    options = COMPILE.make_context("compile", shlex.split(line)).params
+    options = COMPILE.make_context("compile", shlex.split(line, comments=True)).params
 
     assert cut_of(options["begin"], options["end"]).end > 0
     assert scale_of(options["scale"]) != 0.0
