@@ -224,6 +224,27 @@ def test_on_a_long_line_pictures_come_before_the_last_was_seen(
     assert page.gets_nothing()
 
 
+def test_its_window_hears_whether_a_newer_picture_waited(
+    stage: Stage, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[bool] = []
+    monkeypatch.setattr(lives.Window, "note", lambda _self, _took, _now, *, waiting: heard.append(waiting))
+    watch = stage.hub.watch(STREAM)
+    assert watch is not None
+    page.look(STREAM, labels=False)
+    header, _ = page.picture()
+    heard.clear()  # what was said of the earlier look has been heard by now
+    page.seen(header)
+    wait_until(lambda: heard, "the page to be heard", PATIENCE)
+    stage.frame(stage.index + 1)
+    header, _ = page.picture()
+    stage.frame(stage.index + 2)
+    wait_until(lambda: watch.has_newer((stage.run.run_id, stage.index + 1)), "a newer picture", PATIENCE)
+    page.seen(header)
+    wait_until(lambda: len(heard) == 2, "the page to be heard", PATIENCE)
+    assert heard == [False, True]
+
+
 def test_a_picture_of_an_earlier_look_opens_no_second_place(stage: Stage, page: Page) -> None:
     first = stage.index + 1
     stage.frame(first)
