@@ -286,6 +286,13 @@ def test_a_late_reader_starts_at_the_oldest_entry(broker: Broker, stream: str) -
     assert read_numbers(broker.read(log, "start"), 10) == list(range(10))
 
 
+def test_a_long_log_is_read_to_its_end(broker: Broker, stream: str) -> None:
+    """Longer than what a broker sends before it wants an answer."""
+    log = tracks_log(stream)
+    publish_notes(broker, log, stream, 300)
+    assert read_numbers(broker.read(log, "start"), 300) == list(range(300))
+
+
 def test_a_reader_from_now_sees_what_comes_next(broker: Broker, stream: str) -> None:
     log = tracks_log(stream)
     publish_notes(broker, log, stream, 5)
