@@ -204,6 +204,14 @@ class RunRecord:
     tracker: str
     ledger: Ledger
     tracks: int
+    last_outcome_at: datetime | None = None
+    """UTC, when frames of it last got their outcome; None before the first, and in runs of older versions."""
+
+    def quiet_seconds(self, now: datetime) -> float:
+        """Seconds since frames last got their outcome, or since the start; 0 for a run that has ended."""
+        if self.status is not RunStatus.RUNNING:
+            return 0.0
+        return max((now - (self.last_outcome_at or self.run.started_at)).total_seconds(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ def run_record(row: Row[Any]) -> RunRecord:
         tracker=row.tracker,
         ledger=Ledger(row.published, row.tracked, row.failed, row.dropped),
         tracks=row.tracks,
+        last_outcome_at=row.last_outcome_at,
     )
 
 

@@ -100,6 +100,7 @@ runs = Table(
     Column("tracked", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
     Column("dropped", Integer, nullable=False),
+    Column("last_outcome_at", UtcTime),
     sqlite_autoincrement=True,  # the number of a deleted run must never mean another one
 )
 Index("runs_by_status", runs.c.status, runs.c.started_at)

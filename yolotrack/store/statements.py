@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Case, Column, Connection, Update, bindparam, case, delete, select, update
 
 from yolotrack.errors import Fenced
-from yolotrack.model import Outcome
+from yolotrack.model import Outcome, utc_now
 from yolotrack.store.base import Batch, Checkpoint, Claim
 from yolotrack.store.rows import BatchRows
 from yolotrack.store.schema import checkpoints, paths, runs, spilled, tracks
@@ -73,7 +73,8 @@ def _adding_to_ledger() -> Update:
     counted = [outcome.value for outcome in Outcome]
     sums = {name: runs.c[name] + _given(name, runs.c[name]) for name in counted}
     texts = {name: _unless_empty(runs.c[name]) for name in _DESCRIBED}
-    values = {"published": _larger(runs.c.published, "published"), **sums, **texts}
+    moment = _given("last_outcome_at", runs.c.last_outcome_at)
+    values = {"published": _larger(runs.c.published, "published"), "last_outcome_at": moment, **sums, **texts}
     return update(runs).where(runs.c.id == _given("run", runs.c.id)).values(values)
 
 
@@ -84,6 +85,7 @@ def add_to_ledger(connection: Connection, number: int, batch: Batch, rows: Batch
     """Every frame with an outcome was published, whatever the batch knows."""
     values: dict[str, Any] = {name: getattr(batch, name) for name in _DESCRIBED}
     values |= {"run": number, "published": max(batch.published, batch.checkpoint.next_index), **rows.outcomes}
+    values["last_outcome_at"] = utc_now()
     connection.execute(_ADD_TO_LEDGER, {f"given_{name}": value for name, value in values.items()})
 
 

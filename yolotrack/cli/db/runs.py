@@ -14,6 +14,7 @@ from yolotrack.cli import common, options
 from yolotrack.cli.db.output import FormatOption, Output, OutputOption
 from yolotrack.cli.listing import SHORTEST_ID, Column, build_table, clock, fits, size_text
 from yolotrack.cli.signals import leaving
+from yolotrack.model import utc_now
 
 if TYPE_CHECKING:
     from yolotrack.model import RunRecord
@@ -30,9 +31,10 @@ RUN_COLUMNS: dict[str, type] = {
     "fps": float,
     "observations": int,
     "estimated_bytes": int,
+    "last_outcome_at": datetime,
 }
-"""What programs get of a run: times in UTC, the duration in seconds, `fps` frames done a second of it, and the run's
-share of the database by its rows."""
+"""What programs get of a run: times in UTC, the duration in seconds, `fps` frames done a second of it, the run's share
+of the database by its rows, and when frames of it last got their outcome."""
 
 _LEDGER_COLUMNS = tuple(Column(name.replace("_", "\n"), right=True) for name in _LEDGER)
 _WIDE_COLUMNS = (
@@ -50,6 +52,8 @@ _WIDE_COLUMNS = (
 )
 _NARROW_COLUMNS = (Column("run"), Column("status"), *_LEDGER_COLUMNS)
 _LONGEST_NAME = 28
+_QUIET_SECONDS = 60.0
+"""A run that is running, and of which no frame got its outcome for so long, is said to stand still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ def _values(line: Line) -> tuple[Any, ...]:
         None if line.fps is None else round(line.fps, 2),
         line.observations,
         line.estimated_bytes,
+        record.last_outcome_at,
     )
 
 
@@ -165,7 +170,7 @@ def _wide_cells(line: Line, length: int) -> tuple[str, ...]:
         record.run.run_id[:length],
         record.run.stream,
         _short(record.run.source),
-        record.status.value,
+        _status_text(record),
         *map(str, _ledger_values(record)),
         f"{record.run.started_at:%Y-%m-%d %H:%M}",
         _duration_text(line),
@@ -180,7 +185,7 @@ def _narrow_cells(line: Line, length: int) -> tuple[str, ...]:
     record = line.record
     return (
         f"{record.run.run_id[:length]}\n{record.run.stream}",
-        f"{record.status.value}\n{_duration_text(line)}",
+        f"{_status_text(record)}\n{_duration_text(line)}",
         *map(str, _ledger_values(record)),
     )
 
@@ -191,6 +196,13 @@ def _unique_length(run_ids: Iterable[str]) -> int:
     longest = max(map(len, names))
     lengths = range(SHORTEST_ID, longest)
     return next((n for n in lengths if len({name[:n] for name in names}) == len(names)), longest)
+
+
+def _status_text(record: RunRecord) -> str:
+    quiet = record.quiet_seconds(utc_now())
+    if quiet < _QUIET_SECONDS:
+        return record.status.value
+    return f"{record.status.value}, still\nfor {clock(quiet, places=1)}"
 
 
 def _short(name: str) -> str:
