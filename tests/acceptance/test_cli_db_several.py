@@ -121,7 +121,7 @@ def test_who_writes_brings_an_old_database_up_to_date(db: Asking, tmp_path: Path
     for reading in (("runs",), ("prune", "--keep-runs", "0", "--dry-run")):
         refused = old(*reading)
         assert (refused.code, refused.out) == (1, "")
-        assert "(schema 2, this one reads 3): the next command that writes to it" in refused.err
+        assert "(schema 2, this one reads 4): the next command that writes to it" in refused.err
     assert old(*command).code == 0
     assert len(old("runs").rows) == (4 if command == ("vacuum",) else 2)
 

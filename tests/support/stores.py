@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
@@ -91,10 +92,10 @@ def claimed(store: Store, run: Run) -> Claim:
 
 
 def dump(store: Store) -> list[Any]:
-    """Everything the store tells of every run."""
+    """Everything the store tells of every run, but for when it was told."""
     return [
         (
-            record,
+            replace(record, last_outcome_at=None),
             list(store.observations(record.run.run_id)),
             list(store.tracks(record.run.run_id)),
             [(f.index, f.media_time, f.captured_at, f.outcome, f.reason) for f in store.outcomes(record.run.run_id)],
