@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from yolotrack.errors import StoreAway, StoreError
+from yolotrack.errors import StoreError
 from yolotrack.store.migrations import UnfitSchema
 
 
@@ -47,11 +47,12 @@ class Database(Protocol):
     def size(self) -> int:
         """Bytes on the disk, with those of a log that is not in the database yet."""
 
-    def passes(self, error: Exception) -> bool:
-        """Whether the same may work when it is tried again in a while, in a new transaction."""
+    def translate(self, error: Exception) -> StoreError:
+        """The error of ours that one of SQLAlchemy, the driver or the system becomes.
 
-    def explain(self, error: Exception) -> str:
-        """What went wrong and what to do, in one line, from an error of SQLAlchemy, the driver or the system."""
+        One line says what went wrong with which database, and what to do. It is `StoreAway` where the same may work
+        when it is tried again in a while, in a new transaction.
+        """
 
     def close(self) -> None:
         """Give every connection back; idempotent."""
@@ -59,9 +60,8 @@ class Database(Protocol):
 
 @contextmanager
 def explained(database: Database) -> Iterator[None]:
-    """Errors of the database become a `StoreError` of one line, those that pass a `StoreAway`."""
+    """Errors of the database become those of ours that `Database.translate` says."""
     try:
         yield
     except (SQLAlchemyError, UnfitSchema, OSError) as error:
-        kind = StoreAway if database.passes(error) else StoreError
-        raise kind(f"cannot use {database.name}: {database.explain(error)}") from error
+        raise database.translate(error) from error

@@ -21,8 +21,9 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql import func
 
 from yolotrack.errors import StoreError
-from yolotrack.secrets import mask_text, mask_url
+from yolotrack.secrets import mask_url
 from yolotrack.store.migrations import UnfitSchema
+from yolotrack.store.postgres_refusals import translate
 from yolotrack.store.schema import metadata
 
 Session: TypeAlias = psycopg.Connection[Any]
@@ -53,26 +54,6 @@ _WRITING = _PATIENT | {"statement_timeout": "5min", "idle_in_transaction_session
 """Between statements a writer does arithmetic only: one that is idle for longer is frozen, and its run has a new owner
 who waits for its locks."""
 _MIGRATING = {"lock_timeout": "10min", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-
-_PASSING = ("08", "40", "53300", "55P03", "57P", "25P03")
-"""Beginnings of SQLSTATEs of what may be different when it is tried again."""
-_REMEDIES = {
-    "password authentication failed": "look at user and password in the URL, or at ~/.pgpass",
-    "no password supplied": "put it into the URL as USER:PASSWORD@, or into ~/.pgpass",
-    "no pg_hba.conf entry": "the server lets nobody in this way: its pg_hba.conf must",
-    'role "': "create it with `createuser`, or name another user in the URL",
-    'database "': "create it with `createdb`, or name another with --db",
-    "permission denied": "grant that to the user of the URL, or name another",
-    "read-only": "it is a standby or set to read-only: name the one that takes writes with --db",
-    "connection refused": "no server answers there: start it, or name another host or port with --db",
-    "no such file": "no server answers there: start it, or name its host with --db",
-    "failed to resolve": "look at the host in the URL",
-    "timeout expired": "nothing answers there: look at host, port and firewall",
-    "too many clients": "raise the server's max_connections, or end other clients",
-    "connection slots": "raise the server's max_connections, or end other clients",
-    "lock timeout": "another process keeps it locked: end that one, then try again",
-    "no space left": "no room is left for it: make room, then try again",
-}
 
 
 def open_database(url: str, *, read_only: bool) -> PostgresDatabase:
@@ -133,38 +114,15 @@ class PostgresDatabase:
         with self.reader.connect() as connection:
             return int(connection.scalar(select(func.sum(func.pg_total_relation_size(relation)))) or 0)
 
-    def passes(self, error: Exception) -> bool:
-        """Connections that broke or could not be made, and waits that took too long."""
-        cause = getattr(error, "orig", error)
-        state = getattr(cause, "sqlstate", None)
-        return isinstance(cause, psycopg.Error) and (
-            state.startswith(_PASSING) if state else isinstance(cause, psycopg.OperationalError)
-        )
-
-    def explain(self, error: Exception) -> str:
-        """In one line, with a remedy where there is one."""
-        return explain(error)
+    def translate(self, error: Exception) -> StoreError:
+        """As the table of refusals says."""
+        return translate(self.name, error)
 
     def close(self) -> None:
         """Connections in use end when they are given back."""
         self.reader.dispose()
         if self.writer is not None:
             self.writer.dispose()
-
-
-def explain(error: Exception) -> str:
-    """What went wrong and what to do, from an error of SQLAlchemy, psycopg or our own."""
-    text = mask_text(str(getattr(error, "orig", None) or error).strip())
-    reason = _reason(text)
-    found = (remedy for words, remedy in _REMEDIES.items() if words in reason.lower())
-    return ": ".join([reason, *list(found)[:1]])
-
-
-def _reason(text: str) -> str:
-    """The line that says it: the last where several addresses were tried in vain, else the first."""
-    lines = text.splitlines() or [""]
-    attempts = [line for line in lines if line.startswith("- host:")]
-    return (attempts or lines[:1])[-1].rpartition(" failed: ")[2].removeprefix("FATAL:").strip()
 
 
 def _parsed(url: str) -> URL:

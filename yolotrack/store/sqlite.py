@@ -19,9 +19,10 @@ from sqlalchemy.dialects.sqlite import dialect, insert
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from yolotrack.errors import StoreError
+from yolotrack.errors import StoreAway, StoreError
 from yolotrack.secrets import mask_text, mask_url
 from yolotrack.store.lock import locked
+from yolotrack.store.refusals import Refusal, find
 
 BUSY_SECONDS = 30.0
 """How long a call waits for another process's transaction."""
@@ -31,19 +32,25 @@ _UNREADABLE = (
     "its folder is read-only, and even to read it SQLite keeps a log there: make the folder writable, or copy the file "
     "and name the copy with --db"
 )
-_NO_ROOM = "no room is left for it: make room, then try again"
-_REMEDIES = {
-    "is locked": "another process keeps it locked: end that one, or give each its own file with --db",
-    "readonly": _READ_ONLY,
-    "permission denied": _READ_ONLY,
-    "read-only": _READ_ONLY,
-    "unable to open": "it cannot be opened: look at the permissions of file and folder, or name another with --db",
-    "not a database": "it is not a SQLite database: name another file with --db",
-    "malformed": "it is damaged: restore a copy, or name another file with --db",
-    "is full": _NO_ROOM,
-    "no space": _NO_ROOM,
-    "disk i/o error": "the disk failed or is full: make room or look into its log, then try again",
-}
+_CLOSED = "it cannot be opened: look at the permissions of file and folder, or name another with --db"
+_REFUSALS = (
+    Refusal(
+        StoreAway,  # others may only take their time, as VACUUM does
+        "another process keeps it locked: end that one, or give each its own file with --db",
+        "is locked",
+    ),
+    Refusal(StoreError, _READ_ONLY, "readonly|permission denied|read-only"),
+    Refusal(StoreError, _CLOSED, "unable to open"),
+    Refusal(StoreError, "it is not a SQLite database: name another file with --db", "not a database"),
+    Refusal(StoreError, "it is damaged: restore a copy, or name another file with --db", "malformed"),
+    Refusal(StoreError, "it holds no tracks of yolotrack, or no longer: name another with --db", "no such (table|col)"),
+    Refusal(StoreError, "no room is left for it: make room, then try again", "is full|no space"),
+    Refusal(
+        StoreError,
+        "the disk failed or is full: make room or look into its log, then try again",
+        r"disk i/o error",
+    ),
+)
 
 
 def sqlite_path(url: str) -> Path:
@@ -65,7 +72,7 @@ def open_database(url: str, *, read_only: bool) -> SQLiteDatabase:
     try:
         _look_at(path, read_only=read_only)
     except OSError as error:
-        raise StoreError(f"cannot use {path}: {_REMEDIES['unable to open']}") from error
+        raise StoreError(f"cannot use {path}: {_CLOSED}") from error
     return SQLiteDatabase(path, reading_engine(path), None if read_only else writing_engine(path))
 
 
@@ -124,14 +131,12 @@ class SQLiteDatabase:
         """The file and its log; the latter is not there while nobody has the database open."""
         return _bytes_of(self.path) + _bytes_of(self.path.with_name(f"{self.path.name}-wal"))
 
-    def passes(self, error: Exception) -> bool:
-        """A lock that others held for too long: they may only take their time, as VACUUM does."""
-        return "is locked" in _words_of(error).lower()
-
-    def explain(self, error: Exception) -> str:
-        """In one line, with a remedy where there is one."""
-        told = explain(error)
-        return _UNREADABLE if told == _READ_ONLY and self.writer is None else told
+    def translate(self, error: Exception) -> StoreError:
+        """As the table of refusals says; in a folder that is read-only not even reading is possible."""
+        text = str(getattr(error, "orig", None) or error)
+        row = find(_REFUSALS, text) or Refusal(StoreError, mask_text(text).replace("\n", " "))
+        remedy = _UNREADABLE if row.remedy == _READ_ONLY and self.writer is None else row.remedy
+        return row.kind(f"cannot use {self.name}: {remedy}")
 
     def close(self) -> None:
         """Waits for a transaction that is under way."""
@@ -164,17 +169,6 @@ def reading_engine(path: Path) -> Engine:
     event.listen(engine, "connect", _begin_by_hand)
     event.listen(engine, "begin", _begin_deferred)
     return engine
-
-
-def explain(error: Exception) -> str:
-    """What went wrong and what to do, from an error of SQLAlchemy, SQLite or the system."""
-    text = _words_of(error)
-    found = (remedy for words, remedy in _REMEDIES.items() if words in text.lower())
-    return next(found, mask_text(text).replace("\n", " "))
-
-
-def _words_of(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error)
 
 
 def _bytes_of(path: Path) -> int:
