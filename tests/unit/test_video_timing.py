@@ -90,8 +90,8 @@ def test_streams_are_named_after_anything(text: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("url", "name"),
     [
-        ("rtsp://me:pw@cam.local:554/stream1", "stream1"),
-        ("http://host/a/b%20c.m3u8?token=1", "b-c"),
+        ("rtsp://me:pw@cam.local:554/stream1", "cam.local-stream1"),
+        ("http://host/a/b%20c.mp4?token=1", "b-c"),
         ("rtsp://cam.local", "cam.local"),
         ("http://10.0.0.7/", "10.0.0.7"),
     ],

@@ -26,7 +26,8 @@ class SourceInfo:
     name: str
     """As the user gave it, credentials masked."""
     stream: str
-    """The default name for its stream: a file's stem, `camera-0`, a URL's last part; always matches STREAM_PATTERN."""
+    """The default name for its stream: a file's stem, `camera-0`, a URL's host and a harmless word
+    of its path; always matches STREAM_PATTERN."""
     width: int
     height: int
     """Of the pictures as they will come, rotation applied."""

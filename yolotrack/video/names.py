@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
+
+from yolotrack.secrets import is_file_url, name_parts
 
 FALLBACK = "stream"
 LONGEST = 64
@@ -39,9 +41,14 @@ def folder_stream(folder: Path) -> str:
 
 
 def url_stream(url: str) -> str:
-    """A stream after the last part of a URL's path, or its host."""
-    parts = urlsplit(url)
-    return sanitise(PurePosixPath(unquote(parts.path)).stem or parts.hostname or "")
+    """A stream after a URL's video file, else after its host and the last word of its path.
+
+    Never after what may be a secret: the query, the user, and any word that is not known to be harmless.
+    """
+    if url.startswith("file:"):
+        return file_stream(Path(unquote(url.partition("://")[2])))
+    host, word = name_parts(url)
+    return sanitise(word if is_file_url(url) else "-".join(part for part in (host, word) if part))
 
 
 def split_glob(pattern: str) -> tuple[Path, str]:

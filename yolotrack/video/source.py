@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from yolotrack.errors import SourceError
-from yolotrack.secrets import mask_url
+from yolotrack.secrets import mask_name, remember
 from yolotrack.video import names
 from yolotrack.video.base import Picture, Source, SourceInfo
 from yolotrack.video.camera import CameraReader
@@ -102,7 +102,7 @@ def open_source(name: str, settings: SourceSettings) -> Source:
 def _reader(name: str, selection: Selection) -> Reader:
     path = Path(name)
     if names.is_url(name):
-        return ContainerReader(Target(name, mask_url(name), names.url_stream(name), remote=True), selection)
+        return ContainerReader(Target(name, remember(name), names.url_stream(name), remote=True), selection)
     if path.is_dir():
         return ImageReader(name, names.folder_stream(path), images_in(path), selection)
     if is_image(path):
@@ -114,7 +114,7 @@ def _reader(name: str, selection: Selection) -> Reader:
     if names.is_glob(name):
         folder, pattern = names.split_glob(name)
         return ImageReader(name, names.folder_stream(folder), images_in(folder, pattern), selection)
-    raise SourceError(f"cannot read {name}: there is no such file or folder; check the path")
+    raise SourceError(f"cannot read {mask_name(name)}: there is no such file or folder; check the path")
 
 
 def _file(name: str, path: Path, selection: Selection) -> Reader:
