@@ -15,9 +15,9 @@ def words(text: str) -> frozenset[str]:
 
 WORDS = words(
     """
-    amp api asf asp av avc axis back backyard bcs bin c cam camera cams cameras cgi ch chan channel channels config cross
-    crossing crossroad d default defaultprimary door doorbell down drive driveway east encoder entrance exit extra feed
-    feeds first floor flv front frontdoor gate garage garden h hall hd hevc high highway hls in index indoor input
+    amp api asf asp av avc axis back backyard bcs bin c cam camera cams cameras cgi ch chan channel channels config
+    cross crossing crossroad d default defaultprimary door doorbell down drive driveway east encoder entrance exit extra
+    feed feeds first floor flv front frontdoor gate garage garden h hall hd hevc high highway hls in index indoor input
     inside intersection isapi jpeg jpg junction k kitchen left live livemedia livestream lobby low lower m main
     mainstream mp mpeg mpg mjpeg mjpg media mediainput med medium mobile monitor motion mpegts n north nph nphmotionjpeg
     office one onvif out outdoor output outside p parking playback playlist porch preview primary profile public
