@@ -12,6 +12,7 @@
     │   └── BadSnapshot     a tracker snapshot that is not one of ours
     ├── StoreError          the database refuses
     │   ├── StoreAway       the database cannot be reached just now
+    │   ├── StoreGone       the database is no longer the one that was opened
     │   ├── Fenced          another owner took this run over
     │   └── NotFound        no such run, class or stream
     ├── BrokerError         the broker refuses
@@ -77,6 +78,10 @@ class StoreError(YolotrackError):
 
 class StoreAway(StoreError):
     """The database cannot be reached, or is too busy; it may answer when it is asked again."""
+
+
+class StoreGone(StoreError):
+    """The database was deleted or replaced while it was in use; nothing more can be told of what was committed."""
 
 
 class Fenced(StoreError):

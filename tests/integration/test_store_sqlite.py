@@ -122,12 +122,15 @@ def test_another_database_is_refused_without_its_password() -> None:
     assert "s3cret" not in str(told.value)
 
 
-def test_names_with_signs_of_urls_name_their_file(tmp_path: Path) -> None:
-    path = tmp_path / "100% of #1 é.db"
+@pytest.mark.parametrize("name", ["100% of #1 é.db", "what?.db", "what?/so?", "?", "a&b?c;d+e f.db", "x.db?"])
+def test_names_with_signs_of_urls_name_their_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
     with closing(open_file(path)) as store:
         store.start_run(make_run())
         assert len(list(store.runs())) == 1
-    assert sorted(file.name for file in tmp_path.iterdir()) == [path.name, f"{path.name}-lock"]
+        assert open_file(path, read_only=True).find_run("latest")
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}-lock"]
 
 
 def test_a_damaged_file_is_told(path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from threading import Event
 
-from yolotrack.errors import Fenced, StoreError
+from yolotrack.errors import Fenced, StoreError, StoreGone
 from yolotrack.roles.track import TrackRole
 
 log = logging.getLogger("yolotrack.track")
@@ -33,6 +33,8 @@ def track_on(
         role, began = new_role(), time.monotonic()
         try:
             role.run(shard, stop)
+        except StoreGone:
+            raise  # to go on would be to acknowledge what no file holds
         except bearing as error:
             if isinstance(error, Fenced):
                 log.warning("fenced shard=%s error=%s", shard, error)

@@ -10,7 +10,7 @@ from datetime import datetime
 from threading import Event
 
 from yolotrack.broker.base import RUNS, SharedBroker
-from yolotrack.errors import StoreError
+from yolotrack.errors import StoreError, StoreGone
 from yolotrack.model import RunEnded, RunRecord, RunStarted, RunStatus
 from yolotrack.store.base import Store
 
@@ -59,6 +59,8 @@ class _Orphans:
     def look(self) -> None:
         try:
             self._look()
+        except StoreGone:
+            raise  # another database knows of other runs, which are not ours to end
         except StoreError as error:
             log.warning("cannot look for orphans now: %s", error)
 

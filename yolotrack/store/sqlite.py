@@ -6,10 +6,11 @@ take no checkpoints, and neither block a writer nor wait for one.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from sqlalchemy.dialects.sqlite import dialect, insert
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from yolotrack.errors import StoreAway, StoreError
+from yolotrack.errors import StoreAway, StoreError, StoreGone
 from yolotrack.secrets import mask_text, mask_url
 from yolotrack.store.lock import locked
 from yolotrack.store.refusals import Refusal, find
+from yolotrack.store.standing import Standing
 
 BUSY_SECONDS = 30.0
 """How long a call waits for another process's transaction."""
@@ -43,7 +45,6 @@ _REFUSALS = (
     Refusal(StoreError, _CLOSED, "unable to open"),
     Refusal(StoreError, "it is not a SQLite database: name another file with --db", "not a database"),
     Refusal(StoreError, "it is damaged: restore a copy, or name another file with --db", "malformed"),
-    Refusal(StoreError, "it holds no tracks of yolotrack, or no longer: name another with --db", "no such (table|col)"),
     Refusal(StoreError, "no room is left for it: make room, then try again", "is full|no space"),
     Refusal(
         StoreError,
@@ -54,16 +55,20 @@ _REFUSALS = (
 
 
 def sqlite_path(url: str) -> Path:
-    """The file that an SQLAlchemy URL names; refuses what is not a SQLite file."""
+    """The file that an SQLAlchemy URL names; refuses what is not a SQLite file.
+
+    A `?` in the name is part of it, unless parameters follow, of which there are none.
+    """
+    address, mark, rest = url.partition("?")
     try:
-        parsed = make_url(url)
+        parsed = make_url(url if "=" in rest else address)
     except ArgumentError:
         raise StoreError(f"{mask_url(url)!r} is not a database URL: write sqlite:///FILE") from None
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.host or parsed.query:
         raise StoreError(f"the database {mask_url(url)!r} is not supported: write sqlite:///FILE")
     if not parsed.database or parsed.database == ":memory:":
         raise StoreError("a database in memory would be gone at the end: write sqlite:///FILE")
-    return Path(parsed.database)
+    return Path(parsed.database + mark + rest)
 
 
 def open_database(url: str, *, read_only: bool) -> SQLiteDatabase:
@@ -80,9 +85,13 @@ def _look_at(path: Path, *, read_only: bool) -> None:
     if path.is_dir():
         raise StoreError(f"cannot use {path}: it is a folder: name a file with --db")
     if read_only and not path.exists():
-        raise StoreError(f"no database at {path}: `yolotrack run` makes one, or name another with --db")
+        raise _missing(path)
     if not path.parent.is_dir():
         raise StoreError(f"the folder {path.parent} does not exist: create it, or name another with --db")
+
+
+def _missing(path: Path) -> StoreError:
+    return StoreError(f"no database at {path}: `yolotrack run` makes one, or name another with --db")
 
 
 class SQLiteDatabase:
@@ -96,12 +105,23 @@ class SQLiteDatabase:
         self.writer = writer
         self._writing = threading.Lock()
         self._lock_file = lock_file(path)
+        self._standing = Standing(path)
+        self._connection: sqlite3.Connection | None = None
+        """The one that writes, once it is there."""
+        if writer is not None:
+            event.listen(writer, "connect", self._remember)
+            event.listen(reader, "connect", self._check)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Threads of this process wait for each other, then for whoever else has the file open."""
+        """Threads of this process wait for each other, then for whoever else has the file open.
+
+        Raises `StoreGone` before or after what is done within, where the file is not the one that was opened.
+        """
         with self._writing, locked(self._lock_file, BUSY_SECONDS):
+            self._standing.check_content()
             yield
+            self._standing.check_content()
 
     def lock_schema(self, connection: Connection) -> None:
         """BEGIN IMMEDIATE did."""
@@ -132,7 +152,18 @@ class SQLiteDatabase:
         return _bytes_of(self.path) + _bytes_of(self.path.with_name(f"{self.path.name}-wal"))
 
     def translate(self, error: Exception) -> StoreError:
-        """As the table of refusals says; in a folder that is read-only not even reading is possible."""
+        """As the table of refusals says, but `StoreGone`, whatever it was, where the file is another by now.
+
+        In a folder that is read-only not even reading is possible.
+        """
+        try:
+            self._standing.check()
+        except StoreGone as gone:
+            return gone
+        except OSError:
+            pass
+        if self.writer is None and not os.path.exists(self.path):  # noqa: PTH110  # which raises nothing
+            return _missing(self.path)
         text = str(getattr(error, "orig", None) or error)
         row = find(_REFUSALS, text) or Refusal(StoreError, mask_text(text).replace("\n", " "))
         remedy = _UNREADABLE if row.remedy == _READ_ONLY and self.writer is None else row.remedy
@@ -143,7 +174,26 @@ class SQLiteDatabase:
         with self._writing:
             self.reader.dispose()
             if self.writer is not None:
+                self._leave_moved_file()
                 self.writer.dispose()
+
+    def _remember(self, connection: sqlite3.Connection, _record: Any) -> None:
+        self._standing.remember()
+        self._connection = connection
+
+    def _check(self, _connection: sqlite3.Connection, _record: Any) -> None:
+        self._standing.check()
+
+    def _leave_moved_file(self) -> None:
+        """A file that was moved gets all that is in its log, and whatever took its place is spared the rest of it:
+        SQLite would take the log for its own."""
+        try:
+            self._standing.check()
+        except (StoreGone, OSError):
+            with suppress(sqlite3.Error):
+                if self._connection is not None:
+                    self._connection.execute("PRAGMA busy_timeout = 0")
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def lock_file(path: Path) -> Path:
