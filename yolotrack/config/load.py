@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
+from yolotrack.config.credentials import with_credentials
 from yolotrack.config.problems import Location, dotted, option, reason, unknown_variable, variable
 from yolotrack.config.schema import ENV_PREFIX, Settings, setting_fields
 from yolotrack.errors import ConfigError, UsageError
+from yolotrack.secrets import MASK
 
 CONFIG_FILE = Path("config.yaml")
 """Read from the working directory where no other file is named."""
@@ -34,7 +37,7 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
     if file is None and CONFIG_FILE.exists():
         file = CONFIG_FILE
     layers = [_Layer(dict(overrides or {}), option), _environment()]
-    return _validated([*layers, *([_file_layer(file)] if file else [])], _unknown_variables())
+    return with_credentials(_validated([*layers, *([_file_layer(file)] if file else [])], _unknown_variables()))
 
 
 def load_file(file: Path) -> Settings:
@@ -147,4 +150,8 @@ def _keys_as_text(part: object) -> object:
 def _yaml_problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}: " if mark else ""
-    return where + " ".join(str(getattr(error, "problem", None) or error).split())
+    problem = " ".join(str(getattr(error, "problem", None) or error).split())
+    # a password without quotes that begins with one of YAML's signs
+    return where + re.sub(
+        r"\b(alias|anchor|tag|constructor) .*", rf"\1 {MASK}; texts that begin so need quotes", problem
+    )

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from pydantic_core import ErrorDetails
 
 from yolotrack.config.schema import ENV_PREFIX, Settings, setting_fields
-from yolotrack.secrets import mask_url
+from yolotrack.secrets import MASK, mask_url
 from yolotrack.text import nearest
 
 Location: TypeAlias = Sequence[int | str]
@@ -26,8 +26,8 @@ _LIKENESS = 0.78  # one slip in a short key is within it, another key of the sec
 
 
 def dotted(location: Location) -> str:
-    """`section.key`."""
-    return ".".join(str(part) for part in location)
+    """`section.key`; what is no key at all but a URL is masked."""
+    return ".".join(mask_url(str(part)) for part in location)
 
 
 def option(location: Location) -> str:
@@ -46,10 +46,20 @@ def reason(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         known = setting_fields() if len(error["loc"]) > 1 else Settings.model_fields
         return "unknown key" + _hint(dotted(error["loc"]), list(known))
-    value = mask_url(repr(error["input"]))
+    value = _shown(error["loc"], error["input"])
     if len(value) > _MOST_INPUT:
         value = value[:_MOST_INPUT] + "..."
     return f"{_expected(error)}, not {value}"
+
+
+def _shown(location: Location, value: object) -> str:
+    """A wrong value, if it may be shown: not a password, nor a URL of a server that is none."""
+    if "password" in location:
+        return MASK
+    text = repr(value)
+    if isinstance(value, list | dict) and re.search("://|@|passw", text):
+        return f"a {type(value).__name__}"
+    return MASK if "url" in location and "://" not in text and set(text) & set("@:") else mask_url(text)
 
 
 def unknown_variable(name: str) -> str:
@@ -61,6 +71,8 @@ def unknown_variable(name: str) -> str:
 def _expected(error: ErrorDetails) -> str:
     if error["type"] == "model_type":
         return "should be a section with keys below it"
+    if error["type"] == "string_type" and "password" in error["loc"]:
+        return "should be a text, in quotes"
     if error["type"] == "string_pattern_mismatch":
         description = setting_fields()[dotted(error["loc"])].description or ""
         return f"should be {description.partition(';')[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import yaml
@@ -11,13 +12,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationInfo,
     field_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from yolotrack.secrets import mask_url
+from yolotrack.secrets import MASK, mask_url
 
 ENV_PREFIX = "YOLOTRACK_"
 
@@ -72,24 +74,44 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class DatabaseSettings(Section):
+class Credentials(Section):
+    """Of a server, apart from its URL, where every character stands for itself."""
+
+    url: str
+    user: Text | None = Field(None, description="who logs in, instead of the user in the URL")
+    password: Annotated[SecretStr, Field(min_length=1)] | None = Field(
+        None, description="any text, instead of the password in the URL; safest in the environment"
+    )
+    password_file: Path | None = Field(None, description="a file whose first line is the password, as of a secret")
+
+    @field_validator("password_file")
+    @classmethod
+    def _instead(cls, file: Path | None, others: ValidationInfo) -> Path | None:
+        if file is not None and others.data.get("password") is not None:
+            raise ValueError("should not be set beside a password")
+        return file
+
+
+class DatabaseSettings(Credentials):
     """Where tracks are kept."""
 
     url: str = Field(
         "sqlite:///yolotrack.db",
         pattern=r"^[A-Za-z][A-Za-z0-9_+]*://",
         description="an SQLAlchemy URL; may hold a password",
+        repr=False,
     )
     detections: bool = Field(False, description="keep what the detector found, to track it again")
 
 
-class BrokerSettings(Section):
+class BrokerSettings(Credentials):
     """What carries frames between processes. Publishers and workers of one pipeline need the same values."""
 
     url: str = Field(
         "amqp://guest:guest@127.0.0.1:5672/",
         pattern=r"^amqps?://",
         description="a RabbitMQ, amqp:// or amqps://; may hold a password",
+        repr=False,
     )
     namespace: str = Field(
         "yolotrack", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="prefix of every queue"
@@ -247,9 +269,12 @@ def setting_fields() -> dict[str, FieldInfo]:
 
 
 def masked(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Plain values of every setting by section and key, with the secrets of URLs masked."""
+    """Plain values of every setting by section and key, with passwords and the secrets of URLs masked."""
     dump = settings.model_dump(mode="json")
-    return {
-        section: {key: mask_url(value) if isinstance(value, str) else value for key, value in part.items()}
-        for section, part in dump.items()
-    }
+    return {section: {key: _masked(key, value) for key, value in part.items()} for section, part in dump.items()}
+
+
+def _masked(key: str, value: Any) -> Any:
+    if key == "password" and value is not None:
+        return MASK
+    return mask_url(value) if isinstance(value, str) else value
