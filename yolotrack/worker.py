@@ -64,7 +64,8 @@ class Worker:
 
     def _start_detecting(self, crew: Crew, detector: Detector, stop: Event) -> None:
         name = self.settings.model.weights
-        pins = Pins(self.broker, name, detector.digest)
+        engine = getattr(detector, "engine", "")  # a detector of the user's need not say
+        pins = Pins(self.broker, f"{name}, {engine}" if engine else name, detector.digest)
         role = DetectRole(self.broker, detector, name, self.shard_of, decode=self.decode, pins=pins)
         crew.start("detect", lambda: role.run(stop), on_error=stop.set)
         crew.start("suspects", lambda: role.run_suspects(stop), on_error=stop.set)

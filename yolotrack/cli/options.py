@@ -24,6 +24,10 @@ Classes = Annotated[
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:0 or mps.")]
 Batch = Annotated[int | None, typer.Option("--batch", help="Pictures per batch on CUDA.")]
 Half = Annotated[bool | None, typer.Option("--half", help="Half precision on CUDA.")]
+CpuIsa = Annotated[
+    str | None,
+    typer.Option("--cpu-isa", help="Best instruction set to use, as in avx2: the same for workers of one run."),
+]
 Tracker = Annotated[
     str | None,
     typer.Option("--tracker", help="sort, bytetrack, ocsort, botsort or cbiou."),
@@ -64,6 +68,7 @@ def model_section(
     device: str | None,
     half: bool | None,
     batch: int | None,
+    cpu_isa: str | None = None,
 ) -> dict[str, Any]:
     """What the model's options say."""
     return given(
@@ -76,6 +81,7 @@ def model_section(
         device=device,
         half=half,
         batch=batch,
+        cpu_isa=cpu_isa,
     )
 
 

@@ -148,6 +148,9 @@ class ModelSettings(Section):
         description="auto, cpu, cuda, cuda:0 or mps; auto is CUDA where there is one",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto is the fastest the device computes in")
+    cpu_isa: Literal[
+        "auto", "avx", "avx2", "avx512_core", "avx512_core_vnni", "avx512_core_bf16", "avx512_core_amx"
+    ] = Field("auto", description="best instruction set to use, the same for workers on different processors")
     half: bool = Field(False, description="half precision on CUDA")
     imgsz: Positive = Field(640, description="longer side of the model's input in pixels, rounded up to its stride")
     conf: Unit = Field(0.1, description="floor of confidence; what starts a track is the tracker's own threshold")

@@ -35,7 +35,7 @@ class Pins:
             raise ModelMismatch(
                 f"the run of {frame.stream} is detected with {first.model} ({first.digest[:12]}), and this worker has "
                 f"{self._model} ({self._digest[:12]}): start it with the same weights, precision, imgsz, conf, iou, "
-                "max-det and classes"
+                "max-det and classes, the same releases, and, where processors differ, all workers with one --cpu-isa"
             )
 
     def _first_offer(self, run_id: str, stream: str) -> ModelPinned:

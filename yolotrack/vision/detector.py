@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from yolotrack.config import ModelSettings
 from yolotrack.errors import ModelError
 from yolotrack.vision.base import Detector
+from yolotrack.vision.cpu import cap_isa
 from yolotrack.vision.offline import stay_offline
 from yolotrack.vision.options import DetectOptions
 from yolotrack.vision.text import reason
@@ -45,6 +46,7 @@ def open_detector(settings: ModelSettings) -> Detector:
     own = _own_factory(settings.weights)
     if own:
         return _own_detector(own["module"], own["factory"], settings)
+    cap_isa(settings.cpu_isa)
     device = _device(settings.device)
     weights = find_weights(settings.weights)
     if device == "cpu" and weights.suffix.lower() == ".pt":

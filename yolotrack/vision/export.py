@@ -49,6 +49,8 @@ class Export:
     xml: Path
     names: Mapping[int, str]
     stride: int
+    digest: str
+    """Of the graph and its weights: exports are equal byte by byte, on whatever processor they are made."""
 
 
 def openvino_export(weights: Path, digest: str) -> Export:
@@ -89,7 +91,8 @@ def _load(entry: Path) -> Export:
         raise _Damaged from error
     if not sound:
         raise _Damaged
-    return Export(next((entry / MODEL).glob("*.xml")), names, stride)
+    xml = next((entry / MODEL).glob("*.xml"))
+    return Export(xml, names, stride, digest_of(xml) + digest_of(xml.with_suffix(".bin")))
 
 
 def _make(weights: Path, entry: Path) -> None:

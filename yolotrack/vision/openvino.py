@@ -20,6 +20,7 @@ import cv2
 
 from yolotrack.errors import ModelError
 from yolotrack.model import Pixels
+from yolotrack.vision.cpu import instruction_set
 from yolotrack.vision.export import openvino_export, runtime
 from yolotrack.vision.found import as_detections, check_picture
 from yolotrack.vision.letterbox import PADDING, Letterbox
@@ -53,10 +54,14 @@ class OpenVINODetector:
         self._classes = class_ids(options.classes, self._export.names)
         self._core = openvino.Core()
         self._precision = _resolved(self._core, precision)
+        self._engine_name = f"OpenVINO {PRECISIONS[self._precision]} {_instruction_set(self._core)}"
         self._digest = settings_digest(
             weights=content,
-            runtime=runtime(),
-            precision=PRECISIONS[self._precision],
+            graph=self._export.digest,
+            runtime=f"{runtime()}, opencv {cv2.__version__}",
+            build=_build(self._core),
+            engine=self._engine_name,
+            capabilities=sorted(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
             imgsz=max(self._letterbox(*COMMON_PICTURE).canvas),
             conf=options.conf,
             iou=options.iou,
@@ -74,8 +79,16 @@ class OpenVINODetector:
 
     @property
     def digest(self) -> str:
-        """Over weights, resolved precision, versions and options."""
+        """Over weights, export, resolved precision, instruction set, builds and options.
+
+        Threads and streams are not in it: boxes were bit-equal over every number of them.
+        """
         return self._digest
+
+    @property
+    def engine(self) -> str:
+        """What it computes with, for people: `OpenVINO fp32 avx2`."""
+        return self._engine_name
 
     @property
     def capacity(self) -> int:
@@ -207,6 +220,16 @@ def _resolved(core: Any, precision: str) -> str:
     if wanted != "f32" and wanted.upper() not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise ModelError(f"this CPU does not compute in {precision}; choose precision auto or fp32")
     return wanted
+
+
+def _instruction_set(core: Any) -> str:
+    """Asks OpenVINO something first, so that it has read its environment."""
+    return instruction_set(str(core.get_property("CPU", "FULL_DEVICE_NAME")))
+
+
+def _build(core: Any) -> str:
+    """Of the plugin that computes."""
+    return str(core.get_versions("CPU")["CPU"].build_number)
 
 
 def _model(core: Any, xml: Path, canvas: tuple[int, int]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import queue
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ import numpy as np
 
 from yolotrack.errors import ModelError
 from yolotrack.model import Pixels
+from yolotrack.vision.cpu import instruction_set
 from yolotrack.vision.found import as_detections, check_picture
 from yolotrack.vision.offline import insist_on_ultralytics, stay_offline
 from yolotrack.vision.options import DetectOptions, class_ids, settings_digest
@@ -65,8 +67,15 @@ class UltralyticsDetector:
         self._try_out(weights)
         self._names: dict[int, str] = dict(self._model.predictor.model.names)
         classes = class_ids(options.classes, self._names)
+        self._engine = f"PyTorch {_processor(device)}{' fp16' if half else ''}"
+        same_anywhere = {**self._arguments, "device": device.partition(":")[0]}
         self._digest = settings_digest(
-            weights=digest_of(weights), runtime=_runtime(), classes=classes, batch=batch, **self._arguments
+            weights=digest_of(weights),
+            runtime=_runtime(),
+            engine=self._engine,
+            classes=classes,
+            batch=batch,
+            **same_anywhere,
         )
         self._arguments["classes"] = list(classes) or None
         self._room = threading.Semaphore(self.capacity)
@@ -82,8 +91,13 @@ class UltralyticsDetector:
 
     @property
     def digest(self) -> str:
-        """Over weights, versions, device, precision, batch and options."""
+        """Over weights, versions, kind of processor, precision, batch, options and, on a CPU, threads."""
         return self._digest
+
+    @property
+    def engine(self) -> str:
+        """What it computes with, for people: `PyTorch cuda NVIDIA L4 8.9`."""
+        return self._engine
 
     @property
     def capacity(self) -> int:
@@ -178,7 +192,27 @@ def _load(weights: Path) -> Any:
 
 
 def _runtime() -> str:
-    return f"ultralytics {version('ultralytics')}, torch {version('torch')}"
+    import cv2
+    import torch
+
+    cudnn: Any = torch.backends.cudnn
+    return (
+        f"ultralytics {version('ultralytics')}, torch {torch.__version__}, "
+        f"cuda {torch.version.cuda}, cudnn {cudnn.version()}, opencv {cv2.__version__}"
+    )
+
+
+def _processor(device: str) -> str:
+    """What decides the last bits of a sum on that device."""
+    import torch
+
+    if device.startswith("cuda"):
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"cuda {torch.cuda.get_device_name(device)} {major}.{minor}"
+    if device != "cpu":
+        return f"{device} {platform.processor()}"
+    kernels = torch.backends.cpu.get_cpu_capability().lower()
+    return f"cpu {instruction_set(platform.processor())}, {kernels} kernels, {torch.get_num_threads()} threads"
 
 
 def _by_size(jobs: Sequence[_Job]) -> list[list[_Job]]:
