@@ -91,6 +91,23 @@ def test_workers_go_on_where_the_server_comes_back_and_one_of_them_dies(
     assert_nothing_left(opened)
 
 
+def test_a_worker_that_begins_before_its_server_waits_for_it(
+    own_server: PostgresCluster, cluster: OpenCluster, scene_videos: Videos, references: References
+) -> None:
+    video, database = scene_videos[1], own_server.fresh()
+    own_server.stop()
+    opened = cluster(database=database)
+    worker = opened.work()
+    opened.wait(lambda: f"{COMPLAINT} for 600 s" in worker.text, "a complaint")
+    asked = opened.start("db", "runs")
+    assert "no server answers there" in asked.end(1)
+    opened.publish(video)
+    own_server.start()
+    assert_nothing_happened(opened, video, references)
+    impatient = opened.work("track", YOLOTRACK_DATABASE__URL=database.replace("/postgres?", "/nowhere?"))
+    assert 'database "nowhere" does not exist: create it with `createdb`' in impatient.end(1)
+
+
 def test_two_trackers_of_two_shards_write_one_database(
     postgres: PostgresCluster, cluster: OpenCluster, scene_videos: Videos, references: References
 ) -> None:

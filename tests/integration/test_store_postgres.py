@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 from sqlalchemy import insert
 
 from tests.support.commands import REPOSITORY
-from tests.support.postgres import LOCKED, PASSWORD, PostgresCluster, postgres_cluster
+from tests.support.postgres import BY_SYSTEM, LOCKED, NEEDS_TLS, PASSWORD, REFUSED, PostgresCluster, postgres_cluster
 from tests.support.stores import batch_of, claimed, dump, lost, make_run, tracked
 from tests.support.waiting import Background, wait_until
 from yolotrack.config import DatabaseSettings
@@ -130,6 +131,26 @@ def test_a_missing_driver_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch
         (f"{LOCKED}:hunter2", "127.0.0.1:{port}/postgres", r"password authentication failed .*: look at user and pass"),
         (LOCKED, "127.0.0.1:{port}/postgres", r"no password supplied: put it into the URL"),
         (f"{LOCKED}:{PASSWORD}", "127.0.0.1:{port}/postgres", r"permission denied for schema public: let the user"),
+        (
+            f"{REFUSED}:hunter2",
+            "127.0.0.1:{port}/postgres",
+            r"pg_hba.conf rejects .*: the server lets nobody in this way",
+        ),
+        (f"{NEEDS_TLS}:hunter2", "127.0.0.1:{port}/postgres", r"pg_hba.conf rejects .*, no encryption: .* and TLS$"),
+        (
+            f"{BY_SYSTEM}:hunter2",
+            "127.0.0.1:{port}/postgres",
+            r"Ident authentication failed .*: the server wants a user",
+        ),
+        ("idle:hunter2", "127.0.0.1:{port}/postgres", r'role "idle" is not permitted to log in: let it with `ALTER R'),
+        ("full:hunter2", "127.0.0.1:{port}/postgres", r'too many connections for role "full": raise the server'),
+        ("standby:hunter2", "127.0.0.1:{port}/postgres", r"read-only transaction: it is a standby or set to read-only"),
+        ("lost:hunter2", "127.0.0.1:{port}/postgres", r"no schema has been selected to create in: create that schema"),
+        (
+            "postgres:hunter2",
+            "127.0.0.1:{port}/shut",
+            r'database "shut" is not currently accepting connections: let it',
+        ),
         ("me:hunter2", "127.0.0.1:1/tracks", r"Connection refused: no server answers there: start it"),
         ("me:hunter2", "localhost:1/tracks", r"Connection refused: no server answers there: start it"),
         (
@@ -148,7 +169,8 @@ def test_a_missing_driver_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch
 def test_a_refusal_is_one_line_that_says_what_to_do(
     who: str, where: str, line: str, read_only: bool, postgres: PostgresCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if read_only and "permission" in line:
+    prepare_refusals(postgres)
+    if read_only and re.search("permission denied|read-only|no schema", line):
         line = "yolotrack has not written to it yet"
     monkeypatch.setenv("PGPASSFILE", "/nowhere")
     with pytest.raises(StoreError, match=line) as told:
@@ -156,6 +178,25 @@ def test_a_refusal_is_one_line_that_says_what_to_do(
     assert len(str(told.value).splitlines()) == 1
     assert "hunter2" not in str(told.value)
     assert PASSWORD not in str(told.value)
+
+
+def prepare_refusals(postgres: PostgresCluster) -> None:
+    """Roles and a database that do not work as they should, once a cluster."""
+    if postgres.execute("SELECT 1 FROM pg_roles WHERE rolname = 'idle'"):
+        return
+    for statement in REFUSING.split(";"):
+        postgres.execute(statement)
+
+
+REFUSING = """
+CREATE ROLE idle NOLOGIN;
+CREATE ROLE full LOGIN CONNECTION LIMIT 0;
+CREATE ROLE standby LOGIN SUPERUSER;
+ALTER ROLE standby SET default_transaction_read_only = on;
+CREATE ROLE lost LOGIN;
+ALTER ROLE lost SET search_path = nowhere;
+CREATE DATABASE shut ALLOW_CONNECTIONS false
+"""
 
 
 def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

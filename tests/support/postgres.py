@@ -36,8 +36,13 @@ max_wal_size = 256MB
 lc_messages = 'C'
 logging_collector = off
 """
+REFUSED, NEEDS_TLS, BY_SYSTEM = "refused", "needs_tls", "by_system"
+"""Roles that the server lets in never, over TLS only, and as users of the system."""
 ACCESS = f"""
 host all {LOCKED} 127.0.0.1/32 scram-sha-256
+host all {REFUSED} 127.0.0.1/32 reject
+hostnossl all {NEEDS_TLS} 127.0.0.1/32 reject
+host all {BY_SYSTEM} 127.0.0.1/32 ident
 host all all 127.0.0.1/32 trust
 """
 

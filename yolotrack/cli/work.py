@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from yolotrack.broker.base import SharedBroker
     from yolotrack.config import Settings
     from yolotrack.roles.render import RenderRole
+    from yolotrack.store.sql import SQLStore
 
 ROLES = ("detect", "track")
 """What `all` means."""
@@ -75,7 +76,6 @@ def run_worker(settings: Settings, roles: frozenset[str], stop: Event) -> None:
     """Open what the roles need, cheapest refusal first, and work until `stop`."""
     from yolotrack.broker.rabbitmq import open_broker
     from yolotrack.cli.signals import draining
-    from yolotrack.store.sql import open_store
     from yolotrack.video.jpeg import decode
     from yolotrack.vision.detector import open_detector
     from yolotrack.vision.tracker import open_tracker
@@ -83,7 +83,7 @@ def run_worker(settings: Settings, roles: frozenset[str], stop: Event) -> None:
 
     open_tracker(settings.tracker, None)  # refused now rather than at the first frame
     with ExitStack() as stack:
-        store = stack.enter_context(closing(open_store(settings.database))) if "track" in roles else None
+        store = stack.enter_context(closing(_open_store(settings, stop))) if "track" in roles else None
         detector = stack.enter_context(closing(open_detector(settings.model))) if "detect" in roles else None
         broker = stack.enter_context(closing(open_broker(settings.broker)))
         worker = Worker(
@@ -97,6 +97,15 @@ def run_worker(settings: Settings, roles: frozenset[str], stop: Event) -> None:
         )
         with draining(stop):
             worker.run(stop)
+
+
+def _open_store(settings: Settings, stop: Event) -> SQLStore:
+    """However long a server restarts: a worker that begins meanwhile waits as one that is at work does."""
+    from yolotrack.roles.endure import open_patiently
+    from yolotrack.store.sql import open_store
+    from yolotrack.worker import STORE_PATIENCE
+
+    return open_patiently(lambda: open_store(settings.database), stop, patience=STORE_PATIENCE)
 
 
 def _renderer(settings: Settings, broker: SharedBroker) -> RenderRole:

@@ -1,4 +1,4 @@
-"""Tracking that outlives its database: a fresh start from the store mends what a pause may."""
+"""Databases that refuse for a while: a worker waits for one to start with, and tracking outlives one that goes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 from threading import Event
+from typing import TypeVar
 
-from yolotrack.errors import Fenced, StoreError, StoreGone
+from yolotrack.errors import Fenced, StoreAway, StoreError, StoreGone
 from yolotrack.roles.track import TrackRole
 
 log = logging.getLogger("yolotrack.track")
@@ -17,6 +18,45 @@ RETRY_SECONDS = (1.0, 10.0)
 HEALTHY_SECONDS = 360.0
 """Who tracked for so long before the database refused was well, though there was nothing to commit. Longer than any
 one refusal takes: half a minute where the database is locked, five where a statement hangs."""
+
+Opened = TypeVar("Opened")
+
+
+class Patience:
+    """With a database that refuses: how long to wait until it is tried again, and when to give up."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds` is the longest time that it may refuse without a success between."""
+        self._seconds = seconds
+        self._since: float | None = None
+        self._pause = RETRY_SECONDS[0]
+
+    def renew(self) -> None:
+        """It served."""
+        self._since, self._pause = None, RETRY_SECONDS[0]
+
+    def bear(self, error: StoreError) -> float:
+        """Seconds to wait until it is tried again, as it says in the log. Raises `error` once that took too long."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        left = self._seconds - (now - self._since)
+        if left < 0:
+            raise error
+        log.error("database refuses, trying again for %.0f s: %s", left, error)
+        pause, self._pause = self._pause, min(2 * self._pause, RETRY_SECONDS[1])
+        return pause
+
+
+def open_patiently(open_store: Callable[[], Opened], stop: Event, *, patience: float) -> Opened:
+    """What `open_store` opens, as soon as it can. Raises its last `StoreAway` after `patience` seconds or once `stop`
+    is set, and any other error at once."""
+    waiting = Patience(patience)
+    while True:
+        try:
+            return open_store()
+        except StoreAway as error:
+            if stop.wait(waiting.bear(error)):
+                raise
 
 
 def track_on(
@@ -28,7 +68,7 @@ def track_on(
     lost or doubled, even where nobody can tell whether a commit came through. Raises the error that was borne for
     `patience` seconds without a commit between, and at once any other.
     """
-    pause, failing_since = RETRY_SECONDS[0], 0.0
+    waiting = Patience(patience)
     while not stop.is_set():
         role, began = new_role(), time.monotonic()
         try:
@@ -40,10 +80,5 @@ def track_on(
                 log.warning("fenced shard=%s error=%s", shard, error)
                 continue
             if role.committed or time.monotonic() - began > HEALTHY_SECONDS:
-                pause, failing_since = RETRY_SECONDS[0], 0.0
-            failing_since = failing_since or time.monotonic()
-            if time.monotonic() - failing_since > patience:
-                raise
-            log.error("database refuses, trying again in %.0f s: %s", pause, error)
-            stop.wait(pause)
-            pause = min(2 * pause, RETRY_SECONDS[1])
+                waiting.renew()
+            stop.wait(waiting.bear(error))

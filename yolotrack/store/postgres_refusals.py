@@ -178,4 +178,5 @@ def _reason(text: str) -> str:
     lines = text.splitlines() or [""]
     attempts = [line for line in lines if " failed: " in line]
     chosen = next((line for line in attempts if "FATAL:" in line), (attempts or lines[:1])[-1])
-    return chosen.rpartition(" failed: ")[2].removeprefix("FATAL:").strip()
+    told = chosen.rpartition(" failed: ")[2].removeprefix("connection is bad:").strip()
+    return told.removeprefix("FATAL:").strip()
