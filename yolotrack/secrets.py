@@ -35,6 +35,7 @@ _HOSTS = re.compile(
 _USER_AND_PASSWORD = re.compile(r"[^:/?#@]*:(?!\d{1,5}(?:[/?#,]|$))")
 """How a URL begins whose password comes first; a number would be a port."""
 _LIKE_A_QUERY = re.compile(r"[?&;][\w.-]+=")
+_BETWEEN_URLS = re.compile(r"\s*,\s*(?=amqps?://)", re.IGNORECASE)
 _SEPARATORS = re.compile(r"([&;?,])")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*$")
 _URL_IN_TEXT = re.compile(
@@ -65,8 +66,18 @@ class _Parts:
     fragment: str | None
 
 
+def urls_of(text: str) -> list[str]:
+    """The URLs in a text that names the nodes of one broker, each by a URL of its own, with commas between."""
+    return _BETWEEN_URLS.split(text.strip())
+
+
 def mask_url(text: str) -> str:
-    """`text`, one URL, with all that may be secret replaced by `***`. What is no URL comes back as it is."""
+    """`text`, one URL or those of `urls_of`, with all that may be secret replaced by `***`.
+
+    What is no URL comes back as it is.
+    """
+    if len(urls := urls_of(text)) > 1:
+        return ",".join(mask_url(url) for url in urls)
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text

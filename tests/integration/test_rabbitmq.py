@@ -19,7 +19,7 @@ import pika.exceptions
 import pytest
 
 from tests.support.brokers import RUN_ID, Taker, make_frame, note, number_in, read_numbers
-from tests.support.rabbit import RabbitNode, free_port, fresh_namespace, open_rabbit
+from tests.support.rabbit import RabbitNode, fresh_namespace, open_rabbit
 from tests.support.waiting import DEADLINE, Background, wait_until
 from yolotrack import wire
 from yolotrack.broker.base import (
@@ -33,11 +33,10 @@ from yolotrack.broker.base import (
     tracks_log,
     video_log,
 )
-from yolotrack.broker.rabbitmq import RabbitBroker, open_broker
+from yolotrack.broker.rabbitmq import RabbitBroker
 from yolotrack.broker.rabbitmq.consumer import Consumer
-from yolotrack.broker.rabbitmq.link import refusal as broker_refusal
 from yolotrack.broker.rabbitmq.topology import FRAME_LIMIT, SUSPECT_LIMIT
-from yolotrack.config import BrokerSettings
+from yolotrack.broker.rabbitmq.trouble import refusal
 from yolotrack.errors import BrokerError, StreamBusy
 from yolotrack.model import Frame, FrameDetections, FrameLost, Message, Outcome, utc_now
 
@@ -469,39 +468,6 @@ def test_a_killed_publisher_gives_its_stream_free(rabbit: RabbitNode, broker: Ra
 # Refusals
 
 
-def refusal(**settings: Any) -> str:
-    with pytest.raises(BrokerError) as caught:
-        open_broker(BrokerSettings(**{"patience_seconds": 0.5, **settings}))
-    said = str(caught.value)
-    assert "\n" not in said
-    assert "s3cret" not in said
-    return said
-
-
-def test_wrong_credentials_are_refused_at_once(rabbit: RabbitNode) -> None:
-    said = refusal(url=f"amqp://guest:s3cret@127.0.0.1:{rabbit.port}/", patience_seconds=60)
-    assert "guest:***@127.0.0.1" in said
-    assert "credentials" in said
-
-
-def test_a_virtual_host_that_is_not_there_is_refused_at_once(rabbit: RabbitNode) -> None:
-    assert "virtual host" in refusal(url=f"amqp://guest:guest@127.0.0.1:{rabbit.port}/s", patience_seconds=60)
-
-
-def test_a_broker_that_is_not_there_is_given_up_on() -> None:
-    said = refusal(url=f"amqp://u:s3cret@127.0.0.1:{free_port()}/")
-    assert "no connection to amqp://u:***@127.0.0.1" in said
-    assert "is it up?" in said
-
-
-def test_a_host_that_is_not_there_is_given_up_on() -> None:
-    assert "no connection" in refusal(url="amqp://u:s3cret@nowhere.invalid:5672/")
-
-
-def test_a_url_that_is_none_is_refused() -> None:
-    assert "no broker URL" in refusal(url="amqp://u:s3cret@host:port/")
-
-
 @pytest.mark.parametrize(
     ("code", "text", "remedy"),
     [
@@ -515,7 +481,7 @@ def test_a_url_that_is_none_is_refused() -> None:
     ],
 )
 def test_a_refusal_says_what_helps(code: int, text: str, remedy: str) -> None:
-    said = str(broker_refusal(pika.exceptions.ChannelClosedByBroker(code, text)))
+    said = str(refusal(pika.exceptions.ChannelClosedByBroker(code, text)))
     assert said.startswith(f"the broker refuses: {text}{remedy}")
     assert bool(remedy) == (not said.endswith(text))
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -24,41 +22,12 @@ from yolotrack.errors import BrokerError
 pytestmark = pytest.mark.timeout(150)
 
 SHARD = "detections.0"
-TLS = """
-listeners.ssl.default = 127.0.0.1:{port}
-ssl_options.certfile = {folder}/node.pem
-ssl_options.keyfile = {folder}/node.key
-ssl_options.cacertfile = {folder}/ca.pem
-ssl_options.verify = verify_none
-"""
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """An authority, and what it gave to the node at 127.0.0.1; none without `openssl`."""
-    if shutil.which("openssl") is None:
-        return None
-    folder = tmp_path_factory.mktemp("certificates")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
-    for command in (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem",
-        "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout node.key -out node.csr",
-        "x509 -req -days 2 -in node.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out node.pem",
-    ):
-        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tls_port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, certificates: Path | None, tls_port: int) -> Iterator[RabbitNode]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """One that these tests may stop, kill and alarm, as long as they leave it running."""
-    more = TLS.format(port=tls_port, folder=certificates) if certificates else ""
-    with rabbit_node(tmp_path_factory.mktemp("own-rabbitmq"), more) as own:
+    with rabbit_node(tmp_path_factory.mktemp("own-rabbitmq")) as own:
         yield own
 
 
@@ -246,7 +215,10 @@ def test_a_broker_that_stays_away_ends_everything(node: RabbitNode) -> None:
     taking = Background(lambda: list(subscription))
     gate.close()
     for call in (taking.result, lambda: broker.publish(SHARD, note("cam", 1)), lambda: broker.wait_for_room(9)):
-        with pytest.raises(BrokerError, match=r"no connection to amqp://guest:\*\*\*@"):
+        with pytest.raises(
+            BrokerError,
+            match=rf"no connection to the broker for \d+ s: 127.0.0.1:{gate.port}: connection refused; is it up",
+        ):
             call()
     broker.close()
 
@@ -284,23 +256,3 @@ async def main():
 asyncio.run(main())
 """,
 )
-
-
-# TLS
-
-
-def test_a_trusted_certificate_is_verified_and_an_untrusted_one_refused(
-    node: RabbitNode, certificates: Path | None, tls_port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if certificates is None:
-        pytest.skip("no openssl command to make certificates with")
-    url = f"amqps://guest:guest@127.0.0.1:{tls_port}/"
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
-    with closing(open_rabbit(url, patience=20)) as broker:
-        broker.publish(SHARD, note("cam", 1))
-        assert Taker(broker.subscribe(SHARD, 1)).numbers(1) == [1]
-    monkeypatch.setenv("SSL_CERT_FILE", ssl.get_default_verify_paths().openssl_cafile)
-    begin = time.monotonic()
-    with pytest.raises(BrokerError, match=r"amqps://guest:\*\*\*@127"):
-        open_rabbit(url, patience=0.5)
-    assert time.monotonic() - begin < 20

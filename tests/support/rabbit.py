@@ -58,12 +58,12 @@ def open_rabbit(url: str, namespace: str | None = None, *, patience: float = 60.
 class RabbitNode:
     """One node. `start` again after `stop` or `kill` finds the same data at the same port."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
-        """`more` comes behind the configuration."""
+    def __init__(self, folder: Path, more: str = "", **environment: str) -> None:
+        """`more` comes behind the configuration, `environment` before what the node would find otherwise."""
         self.folder = folder
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
-        self._name = f"yolotrack-{os.getpid()}-{self.port}@localhost"
+        self.name = f"yolotrack-{os.getpid()}-{self.port}@localhost"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "rabbitmq.conf").write_text(CONFIG.format(port=self.port) + more)
@@ -71,7 +71,7 @@ class RabbitNode:
         (folder / "plugins").write_text("[].")
         self._environment = os.environ | {
             "HOME": str(folder),
-            "RABBITMQ_NODENAME": self._name,
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_DIST_PORT": str(free_port()),
@@ -87,6 +87,7 @@ class RabbitNode:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none",
             "ERL_EPMD_PORT": str(free_port()),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
+            **environment,
         }
 
     def start(self) -> None:
@@ -179,14 +180,19 @@ class RabbitNode:
             time.sleep(0.1)
 
 
-@contextmanager
-def rabbit_node(folder: Path, more: str = "") -> Iterator[RabbitNode]:
-    """A started node, `more` in its configuration. Without a server tests are skipped, and fail under `CI=true`."""
+def need_server() -> None:
+    """Without a server tests are skipped, and fail under `CI=true`."""
     if SERVER is None:
         reason = "no RabbitMQ server here; Debian's package rabbitmq-server brings one"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@contextmanager
+def rabbit_node(folder: Path, more: str = "") -> Iterator[RabbitNode]:
+    """A started node, `more` in its configuration."""
+    need_server()
     node = RabbitNode(folder, more)
     try:
         node.start()

@@ -118,6 +118,26 @@ class FramePlace:
     captured_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SickQueue:
+    """A queue or log that does not answer, while its broker does."""
+
+    queue: str
+    """Its name at the broker, namespace included."""
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """Who is there for a queue."""
+
+    waiting: int
+    """Messages that nobody has taken."""
+    takers: int
+    """Subscribers, whether they have room or not."""
+
+
 class DeadLetter(Protocol):
     """A message that was given up on. Exactly one of the two answers is given."""
 
@@ -221,6 +241,16 @@ class SharedBroker(Broker, Protocol):
         Those that its publisher may have died over, the last ones, come to the work queue again: it may have brought
         them to the video log alone. `since` is a time before its newest frames were captured: it saves reading the
         whole log.
+        """
+
+    def attendance(self, topic: str) -> Attendance | None:
+        """Who is there for a queue, as the broker sees it now; None when it cannot say in time."""
+
+    @property
+    def sick(self) -> tuple[SickQueue, ...]:
+        """Queues and logs of this process that do not answer just now, the first to fall sick first.
+
+        They are tried again for as long as somebody wants something of them.
         """
 
     def dead_letters(self) -> DeadLetters:

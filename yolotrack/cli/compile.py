@@ -229,7 +229,7 @@ class _Compile:
         from yolotrack.roles.cut import life_in_log
         from yolotrack.roles.runs import find_run
 
-        broker = stack.enter_context(closing(open_broker(self._settings.broker)))
+        broker = stack.enter_context(closing(open_broker(self._settings.broker, watched=True)))
         found = find_run(broker, stream, run, seconds=timeout, stop=self._stop)
         video, tracks = video_log(found.stream), tracks_log(found.stream)
         since = found.started_at

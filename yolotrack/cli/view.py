@@ -65,7 +65,7 @@ def _print_moments(settings: Settings, stream: str | None, *, replay: bool, once
     from yolotrack.roles.view import moments
 
     stop = Event()
-    with leaving(), closing(open_broker(settings.broker)) as broker, draining(stop):
+    with leaving(), closing(open_broker(settings.broker, watched=True)) as broker, draining(stop):
         name, run = _find(broker, stream, replay=replay, stop=stop)
         if name is None:
             return
@@ -118,7 +118,7 @@ def _show(settings: Settings, stream: str | None, *, replay: bool, once: bool) -
     stop = Event()
     with leaving(), ExitStack() as stack:
         window = stack.enter_context(closing(Window(stop, instead=INSTEAD)))
-        broker = stack.enter_context(closing(open_broker(settings.broker)))
+        broker = stack.enter_context(closing(open_broker(settings.broker, watched=True)))
         stack.enter_context(draining(stop))
         wish = Wish(stream, replay, once, style_of(settings.output))
         stack.enter_context(closing(Viewer(broker, window, wish, stop))).run()

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from yolotrack.config.schema import Credentials, Settings
 from yolotrack.errors import ConfigError
-from yolotrack.secrets import remember
+from yolotrack.secrets import remember, urls_of
 
 SERVERS = ("database", "broker")
 """Sections that have a URL, and credentials beside it."""
@@ -33,7 +33,9 @@ def with_credentials(settings: Settings) -> Settings:
 
 
 def fill_in(url: str, user: str | None, password: str | None) -> str:
-    """A URL with another user or password, or both, whatever its hosts are."""
+    """A URL with another user or password, or both, whatever its hosts are; each of several, as of a cluster."""
+    if len(urls := urls_of(url)) > 1:
+        return ",".join(fill_in(one, user, password) for one in urls)
     scheme, _, rest = url.partition("://")
     authority = re.match(r"[^/?#]*", rest)
     before = authority.group() if authority else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -59,6 +60,15 @@ def _scalar(text: str) -> object:
         return text
 
 
+def _listed(value: object) -> object:
+    """A list of URLs as one text with commas between."""
+    if not isinstance(value, list | tuple):
+        return value
+    if not value or not all(isinstance(item, str) and re.match("amqps?://", item) for item in value):
+        raise ValueError("should be URLs, each amqp:// or amqps://")
+    return ",".join(value)
+
+
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, BeforeValidator(_number)]
 Unit = Annotated[Number, Field(ge=0.0, le=1.0)]
@@ -107,10 +117,11 @@ class DatabaseSettings(Credentials):
 class BrokerSettings(Credentials):
     """What carries frames between processes. Publishers and workers of one pipeline need the same values."""
 
-    url: str = Field(
+    url: Annotated[str, BeforeValidator(_listed)] = Field(
         "amqp://guest:guest@127.0.0.1:5672/",
         pattern=r"^amqps?://",
-        description="a RabbitMQ, amqp:// or amqps://; may hold a password",
+        description="a RabbitMQ, amqp:// or amqps://; may hold a password;"
+        " amqp://user:password@a,b,c/ or a list is a cluster",
         repr=False,
     )
     namespace: str = Field(

@@ -1,4 +1,4 @@
-"""Questions to the broker, and the lease that says who feeds a stream."""
+"""Questions to the broker about queues, none of which it makes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from pika.channel import Channel
 from pika.connection import Connection
 
-from yolotrack.broker.rabbitmq.link import Link, log
-from yolotrack.errors import BrokerError, StreamBusy
+from yolotrack.broker.base import Attendance
+from yolotrack.broker.rabbitmq.link import Link
+from yolotrack.errors import BrokerError
 
 ANSWER_SECONDS = 5.0
-RETRY_SECONDS = 1.0
 NOT_FOUND, RESOURCE_LOCKED = 404, 405
 
 
@@ -25,7 +25,7 @@ class Asker:
         self._link = link
         self._lock = threading.Lock()
         self._channel: Channel | None = None
-        self._question: tuple[str, Future[int]] | None = None
+        self._question: tuple[str, Future[Attendance]] | None = None
         self._error: BrokerError | None = None
         link.attach(self)
 
@@ -35,11 +35,20 @@ class Asker:
         `BrokerError` when there will be no connection any more.
         """
         try:
-            return self._ask(queue, seconds)
+            return self._ask(queue, seconds).waiting
         except _NoQueue:
             return None
         except (FutureTimeout, _Locked):
             return 1 << 30
+
+    def attendance(self, queue: str) -> Attendance | None:
+        """Who is there for a queue: nobody where there is none; None when no answer comes in time. As `ready`."""
+        try:
+            return self._ask(queue, ANSWER_SECONDS)
+        except _NoQueue:
+            return Attendance(0, 0)
+        except (FutureTimeout, _Locked):
+            return None
 
     def exists(self, queue: str) -> bool:
         """Whether a queue is there, or may be: no answer counts as yes. Errors as of `ready`."""
@@ -51,15 +60,18 @@ class Asker:
             pass
         return True
 
-    def _ask(self, queue: str, seconds: float) -> int:
+    def _ask(self, queue: str, seconds: float) -> Attendance:
         with self._lock:
-            answer: Future[int] = Future()
+            answer: Future[Attendance] = Future()
             self._question = (queue, answer)
             self._link.call(self._send)
             if self._error is not None:
                 raise self._error
             try:
                 return answer.result(timeout=seconds)
+            except FutureTimeout:
+                self._link.call(self._leave_channel)
+                raise
             finally:
                 self._question = None
 
@@ -87,9 +99,16 @@ class Asker:
 
         def on_answer(frame: Any) -> None:
             if not answer.done():
-                answer.set_result(frame.method.message_count)
+                answer.set_result(Attendance(frame.method.message_count, frame.method.consumer_count))
 
         channel.queue_declare(queue, passive=True, callback=on_answer)
+
+    def _leave_channel(self) -> None:
+        """The next question shall not wait behind one that has no answer."""
+        channel, self._channel = self._channel, None
+        if channel is not None and channel.is_open:
+            channel.close()
+            self.start(channel.connection)
 
     def _settle(self, error: Exception) -> None:
         question = self._question
@@ -105,86 +124,6 @@ class Asker:
             self._channel = None
             if channel.connection.is_open:
                 self.start(channel.connection)
-
-
-class Lease:
-    """The right to feed a stream: an exclusive queue, gone when its connection is. A context manager.
-
-    When the connection is lost it is taken again as soon as there is one, which a broker that has not noticed the
-    end of the old connection yet may refuse for a while.
-    """
-
-    def __init__(self, link: Link, queue: str, stream: str) -> None:
-        """Raises `StreamBusy` when another publisher holds it."""
-        self._link = link
-        self._queue = queue
-        self._stream = stream
-        self._channel: Channel | None = None
-        self._held: Future[None] = Future()
-        link.attach(self)
-        try:
-            self._held.result()
-        except BaseException:
-            self._link.detach(self)
-            raise
-
-    def __enter__(self) -> Lease:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the stream free; returns when that is done. Idempotent."""
-        self._link.detach(self)
-        done = threading.Event()
-
-        def leave() -> None:
-            channel, self._channel = self._channel, None
-            if channel is not None and channel.is_open:
-                channel.queue_delete(self._queue, callback=lambda _: done.set())
-            else:
-                done.set()
-
-        if self._link.call(leave):
-            done.wait(timeout=ANSWER_SECONDS)
-
-    # what follows runs in the link's thread
-
-    def start(self, connection: Connection) -> None:
-        connection.channel(on_open_callback=self._on_channel)
-
-    def lost(self, error: BrokerError | None) -> None:
-        self._channel = None
-        if error is not None and not self._held.done():
-            self._held.set_exception(error)
-
-    def _on_channel(self, channel: Channel) -> None:
-        self._channel = channel
-        channel.add_on_close_callback(self._on_closed)
-        channel.queue_declare(self._queue, exclusive=True, callback=self._on_declared)
-
-    def _on_declared(self, _: Any) -> None:
-        if not self._held.done():
-            self._held.set_result(None)
-
-    def _on_closed(self, channel: Channel, reason: Exception) -> None:
-        if channel is not self._channel or not channel.connection.is_open:
-            return
-        self._channel = None
-        if self._held.done():
-            log.warning("lease stream=%s not given back to us yet", self._stream)
-            self._link.later(RETRY_SECONDS, lambda: self._again(channel.connection))
-        elif getattr(reason, "reply_code", 0) == RESOURCE_LOCKED:
-            self._held.set_exception(
-                StreamBusy(f"another publisher feeds the stream {self._stream}; choose another name with --stream")
-            )
-        else:
-            self._held.set_exception(BrokerError(f"cannot feed the stream {self._stream}: {reason}"))
-
-    def _again(self, connection: Connection) -> None:
-        if connection.is_open and self._channel is None:
-            self.start(connection)
 
 
 class _NoQueue(Exception):

@@ -13,13 +13,17 @@ from typing import Any
 import pika
 
 from yolotrack import wire
-from yolotrack.broker.base import DEAD, FRAMES, Start, video_log
-from yolotrack.broker.rabbitmq.asker import ANSWER_SECONDS, Asker, Lease
+from yolotrack.broker.base import DEAD, FRAMES, Attendance, SickQueue, Start, video_log
+from yolotrack.broker.rabbitmq.addresses import parse
+from yolotrack.broker.rabbitmq.asker import ANSWER_SECONDS, Asker
 from yolotrack.broker.rabbitmq.consumer import Consumer, Raw
+from yolotrack.broker.rabbitmq.lease import Lease
 from yolotrack.broker.rabbitmq.link import Link
+from yolotrack.broker.rabbitmq.outage import Outage
 from yolotrack.broker.rabbitmq.publisher import Parcel, Publisher
 from yolotrack.broker.rabbitmq.queues import RabbitDeadLetters, RabbitSubscription
 from yolotrack.broker.rabbitmq.reader import RabbitLogReader
+from yolotrack.broker.rabbitmq.sick import SickQueues
 from yolotrack.broker.rabbitmq.topology import Route, Topology
 from yolotrack.errors import BrokerClosed
 from yolotrack.model import Barrier, Frame, Message, ModelPinned, RunEnded, RunStarted, new_barrier
@@ -38,15 +42,19 @@ class RabbitBroker:
     An alarm stops publishing connections; so consuming and acknowledging go on over their own.
     """
 
-    def __init__(self, url: str, topology: Topology, patience: float) -> None:
+    def __init__(self, url: str, topology: Topology, patience: float, first_patience: float | None = None) -> None:
+        """`url` may name several nodes, as `addresses.parse` takes them; `patience` in seconds, the first one for the
+        first connection."""
         logging.getLogger("pika").setLevel(logging.CRITICAL)  # what matters of it is logged here, in our words
         self._topology = topology
         self._closed = threading.Event()
         self._room = 0
         self._under_way: deque[Parcel] = deque()
-        self._out = Link(url, "publish", patience)
-        self._in = Link(url, "consume", patience)
-        self._publisher = Publisher(self._out)
+        self._sick = SickQueues()
+        addresses, outage = parse(url), Outage()
+        self._out = Link(addresses, "publish", patience, first_patience=first_patience, outage=outage)
+        self._in = Link(addresses, "consume", patience, first_patience=first_patience, outage=outage)
+        self._publisher = Publisher(self._out, self._sick)
         self._asker = Asker(self._in)
         try:
             self._out.wait_ready()
@@ -134,6 +142,14 @@ class RabbitBroker:
                     last = [*last[-FRAMES_UNDER_WAY:], message]
         raise BrokerClosed("the broker is closed")
 
+    @property
+    def sick(self) -> tuple[SickQueue, ...]:
+        return self._sick.listed()
+
+    def attendance(self, topic: str) -> Attendance | None:
+        self._refuse_when_closed()
+        return self._asker.attendance(self._topology.queue(topic))
+
     def subscribe(self, topic: str, prefetch: int) -> RabbitSubscription:
         return RabbitSubscription(self._bury, self._consumer(topic, prefetch))
 
@@ -144,7 +160,7 @@ class RabbitBroker:
         self._refuse_when_closed()
         if isinstance(start, datetime):
             start -= timedelta(seconds=CLOCK_SKEW_SECONDS)
-        return RabbitLogReader(self._in, self._topology, log, start)
+        return RabbitLogReader(self._in, self._topology, log, start, self._sick)
 
     def close(self) -> None:
         self._closed.set()
@@ -178,7 +194,13 @@ class RabbitBroker:
     def _consumer(self, topic: str, prefetch: int) -> Consumer:
         self._refuse_when_closed()
         topology = self._topology
-        consumer = Consumer(self._in, topology.queue(topic), lambda channel: topology.declare(channel, topic), prefetch)
+        consumer = Consumer(
+            self._in,
+            topology.queue(topic),
+            lambda channel: topology.declare(channel, topic),
+            prefetch,
+            sick=self._sick,
+        )
         consumer.wait_attached()
         return consumer
 

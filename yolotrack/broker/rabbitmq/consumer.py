@@ -12,15 +12,24 @@ import pika
 from pika.channel import Channel
 from pika.connection import Connection
 
-from yolotrack.broker.rabbitmq.link import Link, log, refusal
+from yolotrack.broker.rabbitmq.link import Link, log
+from yolotrack.broker.rabbitmq.sick import SickQueues
+from yolotrack.broker.rabbitmq.trouble import refusal
 from yolotrack.errors import BrokerClosed, BrokerError
 
 IDLE_SECONDS = 0.1
 REOPEN_SECONDS = 0.5
 ATTACH_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+"""Longest until a queue delivers or refuses; electing its leader takes some seconds."""
+SILENT = f"no answer for {ANSWER_SECONDS:.0f} s"
+RETRY_SECONDS = (5.0, 60.0)
+"""First and longest pause between two tries at a queue that does not answer."""
 NOT_READY = "does not have a replica on the local node"
-"""What a busy broker says of a log that it is still setting up."""
-NOT_READY_TRIES = 20
+"""What a node says of a log that it is still setting up, or that it never had a copy of."""
+NOT_READY_TRIES = 6
+"""Then another node is asked, where there is one."""
+NOT_READY_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,9 @@ class Consumer:
     """A part of a link that consumes one queue. Iterated by one thread; `close` and answers from any.
 
     `session` counts the channels so far: what was delivered in an earlier one went back to the queue.
+
+    A queue that does not answer, as one that has lost most of its copies, blocks its channel, and takes the connection
+    along in the end. So it gets a connection of its own, and is tried again there.
     """
 
     def __init__(
@@ -54,8 +66,15 @@ class Consumer:
         declare: Callable[[Channel], None],
         prefetch: int,
         arguments: Callable[[int], dict[str, Any]] = lambda _life: {},
+        *,
+        sick: SickQueues,
     ) -> None:
         self._link = link
+        self._sick = sick
+        self._alone = False
+        """Whether the link is for this consumer only."""
+        self._try = 0
+        self._retry_pause = RETRY_SECONDS[0]
         self._queue_name = queue_name
         self._declare = declare
         self._prefetch = prefetch
@@ -118,6 +137,7 @@ class Consumer:
         def leave() -> None:
             if self._channel is not None and self._channel.is_open:
                 self._channel.close()
+                self._expect_answer()
 
         self._link.call(leave)
 
@@ -137,12 +157,15 @@ class Consumer:
             else:
                 done.set()
 
-        if self._link.call(leave):
+        if self._alone:
+            self._link.close()
+        elif self._link.call(leave):
             done.wait(timeout=5)
+        self._sick.forget(self._queue_name, SILENT)
 
     def _answer(self, raw: Raw, answer: Callable[[], None]) -> None:
         def in_thread() -> None:
-            if raw.channel.is_open:
+            if raw.channel is self._channel and raw.channel.is_open:
                 answer()
 
         self._link.call(in_thread)
@@ -151,6 +174,7 @@ class Consumer:
 
     def start(self, connection: Connection) -> None:
         if connection.is_open and not self._closed.is_set():
+            self._expect_answer()
             connection.channel(on_open_callback=self._on_channel)
 
     def lost(self, error: BrokerError | None) -> None:
@@ -161,7 +185,7 @@ class Consumer:
             self._attached.set()
 
     def _on_channel(self, channel: Channel) -> None:
-        if self._closed.is_set():
+        if self._closed.is_set() or not self._is_mine(channel):
             channel.close()
             return
         self._channel = channel
@@ -176,13 +200,50 @@ class Consumer:
 
         channel.basic_qos(prefetch_count=self._prefetch)
         channel.basic_consume(
-            self._queue_name, on_message, arguments=self._arguments(self.life), callback=lambda _: self._on_attached()
+            self._queue_name,
+            on_message,
+            arguments=self._arguments(self.life),
+            callback=lambda _: self._on_attached(channel),
         )
 
-    def _on_attached(self) -> None:
+    def _on_attached(self, channel: Channel) -> None:
+        if channel is not self._channel:  # too late: what it was given goes back
+            channel.close()
+            return
         self._consuming = True
         self._not_ready = 0
+        self._retry_pause = RETRY_SECONDS[0]
+        self._sick.well(self._queue_name, SILENT)
         self._attached.set()
+
+    def _is_mine(self, channel: Channel) -> bool:
+        """Whether it came of the last try, and not of a connection that was left meanwhile."""
+        return channel.connection is self._link.connection
+
+    def _expect_answer(self) -> None:
+        """Give the queue some time, from now, to deliver or to refuse."""
+        self._try += 1
+        number, self._consuming = self._try, False
+
+        def look() -> None:
+            if number == self._try and not self._consuming and not self._closed.is_set():
+                self._sick.note(self._queue_name, SILENT)
+                self._elsewhere(self._retry_pause)
+                self._retry_pause = min(2 * self._retry_pause, RETRY_SECONDS[1])
+
+        self._link.later(ANSWER_SECONDS, look)
+
+    def _elsewhere(self, pause: float) -> None:
+        """Try again on a connection of its own, to the next node; after a pause where it has one already."""
+        self._try += 1
+        self.session += 1
+        self._channel = None
+        if self._alone:
+            self._link.restart(pause)
+            return
+        self._link.detach(self)
+        self._link, self._alone = self._link.alone(f"consume {self._queue_name}"), True
+        self._link.attach(self)
 
     def _on_deleted(self, channel: Channel) -> None:
         log.error("queue deleted by someone, declaring it again queue=%s", self._queue_name)
@@ -194,11 +255,13 @@ class Consumer:
         if channel is not self._channel or not channel.connection.is_open:
             return
         # once it consumes, a refusal is about what is passing: say, an answer that took too long
-        self.lost(None if self._consuming or self._is_not_ready(reason) else refusal(reason))
-        if self._error is None:
+        not_ready = NOT_READY in str(reason)
+        self._not_ready += not_ready
+        tries_left = not_ready and self._not_ready <= NOT_READY_TRIES * NOT_READY_ROUNDS
+        self.lost(None if self._consuming or tries_left else refusal(reason))
+        if self._error is not None:
+            return
+        if not_ready and self._not_ready % NOT_READY_TRIES == 0:
+            self._elsewhere(REOPEN_SECONDS)
+        else:
             self._link.later(REOPEN_SECONDS, lambda: self.start(channel.connection))
-
-    def _is_not_ready(self, reason: Exception) -> bool:
-        """Whether the log is only being set up, and was not for too long yet."""
-        self._not_ready += NOT_READY in str(reason)
-        return NOT_READY in str(reason) and self._not_ready <= NOT_READY_TRIES

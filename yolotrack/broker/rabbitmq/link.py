@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import logging
 import random
-import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import pika
 from pika.connection import Connection
-from pika.exceptions import AMQPError, ProbableAccessDeniedError, ProbableAuthenticationError
+from pika.exceptions import AMQPConnectionError, AMQPError
 
+from yolotrack.broker.rabbitmq.addresses import Address
+from yolotrack.broker.rabbitmq.outage import Outage
+from yolotrack.broker.rabbitmq.trouble import Hope, Trouble, connection_trouble
 from yolotrack.errors import BrokerClosed, BrokerError
-from yolotrack.secrets import mask_text, mask_url
 
 log = logging.getLogger("yolotrack.broker")
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
-HEARTBEAT = 10
-BLOCKED_SECONDS = 300
 CLOSE_SECONDS = 3.0
+SLOW_SECONDS = 2.0
+"""An attempt that takes longer is told of before it ends."""
+ATTEMPT_SECONDS = 30.0
+"""Longest attempt at one host, its name looked up and what it speaks found out."""
+NAME_SECONDS = 15.0
+"""How long a name may not resolve before there ever was a connection."""
+CHANGED_SECONDS = 15.0
+"""How long a broker that took us once may refuse us: one that is set up anew is not ready at once."""
 
 
 class Part(Protocol):
@@ -37,22 +44,42 @@ class Part(Protocol):
 
 
 class Link:
-    """Connects, tells its parts, and connects again with growing, jittered pauses when the connection is lost.
+    """Connects to the first node that takes it, tells its parts, and connects again when the connection is lost: to the
+    next node at once, and round all of them with growing, jittered pauses.
 
-    It gives up after `patience` seconds without a connection; refused credentials end it at once.
+    It gives up after `patience` seconds without a connection, and before the first one after `first_patience`; sooner
+    where only a person can help: see `_allowed`.
     """
 
-    def __init__(self, url: str, purpose: str, patience: float) -> None:
-        self._url = url
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        purpose: str,
+        patience: float,
+        *,
+        first_patience: float | None = None,
+        outage: Outage | None = None,
+    ) -> None:
+        self._addresses = addresses
         self._purpose = purpose
         self._patience = patience
-        self._parameters = _parameters(url, purpose)
+        self._first_patience = patience if first_patience is None else min(first_patience, patience)
+        self._outage = outage or Outage()
+        self._next = 0
+        self._children: list[Link] = []
         self._parts: list[Part] = []
         self._started: list[Part] = []
         self._connection: pika.SelectConnection | None = None
-        self._down_since: float | None = time.monotonic()
-        self._told = False
-        """Of this outage; each attempt fails with the same words."""
+        self._opened = False
+        """The connection that is or was under way last."""
+        self._ever = False
+        self._down_since = time.monotonic()
+        self._troubles: dict[Address, Trouble] = {}
+        """Why each node did not take us, last."""
+        self._pause = 0.0
+        """Before the next round, where somebody asked for one."""
+        self.blocked = False
+        """Whether the broker takes no messages on this connection, as it is short of memory or disk."""
         self._closing = threading.Event()
         self._ready = threading.Event()
         self._failure: BrokerError | None = None
@@ -64,9 +91,31 @@ class Link:
         """Why there will be no connection any more."""
         return self._failure
 
+    @property
+    def connection(self) -> Connection | None:
+        """The one that is open or being opened."""
+        return self._connection
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection just now."""
+        connection = self._connection
+        return connection is not None and bool(connection.is_open)
+
+    def alone(self, purpose: str) -> Link:
+        """Another link to the same nodes, from the next one on, for a part that would hold up others on this one."""
+        last = self._next
+        turned = [*self._addresses[last + 1 :], *self._addresses[: last + 1]]
+        link = Link(turned, purpose, self._patience, outage=self._outage)
+        self._children.append(link)
+        if self._closing.is_set():
+            link.close()
+        return link
+
     def wait_ready(self) -> None:
         """Wait for the first connection; `BrokerError` when there is none to be had."""
-        self._ready.wait()
+        if not self._ready.wait(self._first_patience + 2 * ATTEMPT_SECONDS):
+            raise BrokerError(f"no connection to the broker: {self._addresses[self._next]} does not answer")
         if self._failure is not None:
             raise self._failure
 
@@ -94,57 +143,134 @@ class Link:
         return True
 
     def later(self, seconds: float, work: Callable[[], None]) -> None:
-        """Do something in the connection's thread after a while; only from that thread."""
+        """Do something in the connection's thread after a while, unless it is lost before; only from that thread."""
         if self._connection is not None:
             self._connection.ioloop.call_later(seconds, work)
 
+    def restart(self, pause: float) -> None:
+        """Drop the connection, whatever waits on it, and open another to the next node after a pause."""
+
+        def drop() -> None:
+            self._pause = pause
+            self._abandon(AMQPConnectionError())
+
+        self.call(drop)
+
     def close(self) -> None:
-        """Close for good; idempotent."""
+        """Close for good, and those that were made of it; idempotent."""
         self._closing.set()
         self.call(self._close_connection)
+        for child in self._children:
+            child.close()
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
         delay = FIRST_DELAY
         while not self._closing.is_set() and self._failure is None:
-            self._connect()
-            delay = FIRST_DELAY if self._started else min(2 * delay, LONGEST_DELAY)
-            self._started = []
-            if self._down_since is not None and time.monotonic() - self._down_since > self._patience:
-                self._fail(BrokerError(f"no connection to {mask_url(self._url)} for {self._patience:.0f} s: is it up?"))
-            else:
-                self._closing.wait(delay * random.uniform(0.5, 1.5))  # noqa: S311  # jitter
+            connected = self._round()
+            delay = FIRST_DELAY if connected else min(2 * delay, LONGEST_DELAY)
+            pause, self._pause = max(self._pause, delay * random.uniform(0.5, 1.5)), 0.0  # noqa: S311  # jitter
+            if self._failure is None:
+                self._closing.wait(pause)
         self._fail(BrokerClosed("the broker is closed"))
 
-    def _connect(self) -> None:
-        """One connection from its beginning to its end."""
-        try:
-            self._connection = pika.SelectConnection(
-                self._parameters,
-                on_open_callback=self._on_open,
-                on_open_error_callback=self._on_lost,
-                on_close_callback=self._on_lost,
-            )
-            self._connection.ioloop.start()
-        except Exception as error:  # whatever it was, a new connection begins from a known state
-            self._lost(error)
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.ioloop.close()
+    def _round(self) -> bool:
+        """Try one node after the other until one takes us and the connection has ended; False when none does."""
+        for place in self._turn():
+            if self._closing.is_set() or self._failure is not None:
+                return False
+            self._next = place
+            self._connect(self._addresses[place])
+            if self._opened:
+                self._next = (place + 1) % len(self._addresses)  # that one is just going away
+                return True
+            if self._waited_too_long():
+                break
+        if not self._closing.is_set():
+            self._judge()
+        return False
 
-    def _on_open(self, connection: Connection) -> None:
-        self._down_since = None
-        self._told = False
-        log.info("connected broker=%s purpose=%s", mask_url(self._url), self._purpose)
-        connection.add_on_connection_blocked_callback(
-            lambda *_: log.warning("blocked: the broker takes no messages for now (memory or disk alarm)")
-        )
-        connection.add_on_connection_unblocked_callback(lambda *_: log.warning("unblocked: the broker takes messages"))
+    def _turn(self) -> Iterator[int]:
+        count = len(self._addresses)
+        return iter([(self._next + step) % count for step in range(count)])
+
+    def _judge(self) -> None:
+        """Nobody took us: say so, and give up when it has been for too long."""
+        known = [address for address in self._addresses if address in self._troubles]
+        reasons = "; ".join(f"{address}: {self._troubles[address].reason}" for address in known)
+        allowed = self._allowed()
+        down = time.monotonic() - self._down_since
+        if down >= allowed:
+            tried = f" for {down:.0f} s" if down >= 1 else ""
+            self._fail(BrokerError(f"no connection to the broker{tried}: {reasons}{self._remedy()}"))
+        elif known:
+            self._outage.tell(f"no connection to the broker: {reasons}; trying for {allowed:.0f} s")
+
+    def _allowed(self) -> float:
+        """Seconds without a connection that what is in the way is worth."""
+        hopes = {trouble.hope for trouble in self._troubles.values()}
+        if not self._ever:
+            if Hope.NONE in hopes:
+                return 0.0
+            return min(self._first_patience, NAME_SECONDS) if hopes == {Hope.UNRESOLVED} else self._first_patience
+        return min(self._patience, CHANGED_SECONDS) if hopes == {Hope.NONE} else self._patience
+
+    def _waited_too_long(self) -> bool:
+        patience = self._patience if self._ever else self._first_patience
+        return time.monotonic() - self._down_since >= patience
+
+    def _remedy(self) -> str:
+        return "; is it up?" if any(trouble.hope is not Hope.NONE for trouble in self._troubles.values()) else ""
+
+    def _connect(self, address: Address) -> None:
+        """One connection from its beginning to its end."""
+        self._opened = False
+        self._started = []
+        try:
+            self._connection = connection = pika.SelectConnection(
+                address.parameters,
+                on_open_callback=lambda connection: self._on_open(connection, address),
+                on_open_error_callback=lambda connection, error: self._on_lost(connection, error, address),
+                on_close_callback=lambda connection, error: self._on_lost(connection, error, address),
+            )
+            connection.ioloop.call_later(SLOW_SECONDS, lambda: self._tell_slow(address))
+            connection.ioloop.call_later(ATTEMPT_SECONDS, self._give_up_attempt)
+            connection.ioloop.start()
+        except Exception as error:  # whatever it was, a new connection begins from a known state
+            self._lost(error, address)
+        ended, self._connection = self._connection, None
+        if ended is not None:
+            ended.ioloop.close()
+
+    def _tell_slow(self, address: Address) -> None:
+        if not self._opened and not self._closing.is_set():
+            patience = self._patience if self._ever else self._first_patience
+            self._outage.tell(f"no answer from the broker at {address} yet; trying for {patience:.0f} s")
+
+    def _give_up_attempt(self) -> None:
+        if not self._opened:
+            self._abandon(TimeoutError())
+
+    def _on_open(self, connection: Connection, address: Address) -> None:
+        self._opened = self._ever = True
+        self._troubles.clear()
+        self.blocked = False
+        log.info("connected broker=%s purpose=%s", address, self._purpose)
+        self._outage.over(str(address))
+        connection.add_on_connection_blocked_callback(lambda *_: self._on_blocked(True))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._on_blocked(False))
         self._ready.set()
         for part in list(self._parts):
             self._start(part)
         if self._closing.is_set():
             self._close_connection()
+
+    def _on_blocked(self, blocked: bool) -> None:
+        self.blocked = blocked
+        if blocked:
+            log.warning("blocked: the broker takes no messages for now (memory or disk alarm)")
+        else:
+            log.warning("unblocked: the broker takes messages")
 
     def _start(self, part: Part) -> None:
         connection = self._connection
@@ -152,19 +278,30 @@ class Link:
             self._started.append(part)
             part.start(connection)
 
-    def _on_lost(self, connection: Connection, error: BaseException | str) -> None:
-        self._lost(error)
+    def _on_lost(self, connection: Connection, error: BaseException | str, address: Address) -> None:
+        self._lost(error, address)
         connection.ioloop.stop()
 
-    def _lost(self, error: BaseException | str) -> None:
-        self._down_since = self._down_since or time.monotonic()
-        if not self._closing.is_set() and not self._told:
-            self._told = True
-            log.warning("connection lost, trying again purpose=%s error=%s", self._purpose, mask_text(repr(error)))
+    def _lost(self, error: BaseException | str, address: Address) -> None:
+        if self._opened:
+            self._down_since = time.monotonic()
+        if not self._closing.is_set() and not self._pause:
+            self._note(error, address)
         for part in list(self._parts):
             part.lost(None)
-        if isinstance(error, ProbableAuthenticationError | ProbableAccessDeniedError):
-            self._fail(BrokerError(f"{mask_url(self._url)} refuses these credentials or this virtual host"))
+
+    def _note(self, error: BaseException | str, address: Address) -> None:
+        log.debug("connection failed broker=%s purpose=%s error=%r", address, self._purpose, error)
+        trouble = connection_trouble(error, address)
+        self._troubles[address] = trouble
+        if self._opened:
+            self._outage.tell(f"lost the connection to the broker at {address}: {trouble.reason}; connecting again")
+
+    def _abandon(self, why: Exception) -> None:
+        """Close the socket at once. A close as it should be would wait for channels that may never answer."""
+        connection = self._connection
+        if connection is not None and not connection.is_closed:
+            connection._terminate_stream(why)
 
     def _close_connection(self) -> None:
         connection = self._connection
@@ -172,7 +309,7 @@ class Link:
             return
         try:
             connection.close()  # gives up one that is still opening, its socket with it
-            connection.ioloop.call_later(CLOSE_SECONDS, connection.ioloop.stop)
+            connection.ioloop.call_later(CLOSE_SECONDS, lambda: self._abandon(TimeoutError()))
         except AMQPError:  # closing or closed already
             connection.ioloop.stop()
 
@@ -182,35 +319,3 @@ class Link:
             self._ready.set()
             for part in list(self._parts):
                 part.lost(error)
-
-
-def refusal(reason: Exception) -> BrokerError | None:
-    """Why a channel was closed, if no retry mends that; None if one may."""
-    text = getattr(reason, "reply_text", str(reason))
-    if getattr(reason, "reply_code", 0) not in (403, 406):
-        return None
-    return BrokerError(f"the broker refuses: {text}{_remedy(text)}")
-
-
-def _remedy(text: str) -> str:
-    if "inequivalent arg" in text:
-        return "; delete that queue, or choose another --namespace"
-    if "message size" in text:
-        return "; publish with a lower --quality, or raise max_message_size in its rabbitmq.conf"
-    return ""
-
-
-def _parameters(url: str, purpose: str) -> pika.URLParameters:
-    try:
-        parameters = pika.URLParameters(url)
-    except (ValueError, TypeError):
-        raise BrokerError(
-            f"{mask_url(url)} is no broker URL; it looks like amqp://user:pass@host:5672/"
-            " (in a password, / # ? are %2F %23 %3F)"
-        ) from None
-    parameters.heartbeat = HEARTBEAT if "heartbeat=" not in url else parameters.heartbeat
-    parameters.blocked_connection_timeout = BLOCKED_SECONDS
-    parameters.client_properties = {"connection_name": f"yolotrack {purpose}"}
-    if parameters.ssl_options is None and url.startswith("amqps:"):
-        parameters.ssl_options = pika.SSLOptions(ssl.create_default_context(), parameters.host)
-    return parameters

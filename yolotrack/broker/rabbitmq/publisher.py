@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -14,11 +15,20 @@ import pika
 from pika.channel import Channel
 from pika.connection import Connection
 
-from yolotrack.broker.rabbitmq.link import Link, log, refusal
+from yolotrack.broker.rabbitmq.link import Link, log
+from yolotrack.broker.rabbitmq.sick import SickQueues
+from yolotrack.broker.rabbitmq.trouble import channel_trouble, refusal
 from yolotrack.errors import BrokerClosed, BrokerError
 
 RETRY_SECONDS = (0.05, 1.0)
 """First and longest pause before a message goes again that a full queue refused."""
+RENEW_SECONDS = (2.0, 60.0)
+"""First and longest time without a confirm after which what waits goes again over a new channel: on one that was open
+when the leader of a queue died, RabbitMQ 3.10 may refuse every message for that queue, or lose one, for ever."""
+CONFIRM_SECONDS = 10.0
+"""Longest until the broker confirms or refuses a message, before its queue counts as sick."""
+LOOK_SECONDS = 1.0
+SILENT = f"no confirm for {CONFIRM_SECONDS:.0f} s"
 REOPEN_SECONDS = 0.5
 """Pause after the broker closed the channel: after a restart, a queue may be away for seconds."""
 
@@ -36,13 +46,41 @@ class Parcel:
     topic: str
     """What `declare` declares; done once a channel."""
     confirmed: Future[None] = field(default_factory=Future)
+    posted_at: float = field(default_factory=time.monotonic)
+    refused: bool = False
+
+    @property
+    def target(self) -> str:
+        """What has to take it: a queue, or the queues of a stream."""
+        return self.topic if self.exchange else self.routing_key
+
+
+@dataclass(slots=True)
+class _Stall:
+    """How long nothing was confirmed that is under way to one target."""
+
+    since: float = field(default_factory=time.monotonic)
+    patience: float = RENEW_SECONDS[0]
+
+    @property
+    def overdue(self) -> bool:
+        return time.monotonic() - self.since > self.patience
+
+    def grow(self) -> None:
+        """A new channel was tried: give that more time."""
+        self.since, self.patience = time.monotonic(), min(2 * self.patience, RENEW_SECONDS[1])
 
 
 class Publisher:
     """A part of a link that publishes. `send` may be called from any thread."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, sick: SickQueues) -> None:
         self._link = link
+        self._sick = sick
+        self._silent: set[str] = set()
+        """What confirms nothing for too long."""
+        self._stalls: dict[str, _Stall] = {}
+        """By target, of those that something is under way to."""
         self._channel: Channel | None = None
         self._outgoing: deque[Parcel] = deque()
         self._unconfirmed: dict[int, Parcel] = {}
@@ -107,18 +145,59 @@ class Publisher:
     def _on_channel(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
-        channel.confirm_delivery(self._on_confirm, callback=lambda _: self._on_confirming(channel))
+        channel.confirm_delivery(
+            lambda frame: self._on_confirm(channel, frame), callback=lambda _: self._on_confirming(channel)
+        )
 
     def _on_confirming(self, channel: Channel) -> None:
         self._channel = channel
         self._next_tag = 1
         self._declared.clear()
         self._returned.clear()
+        self._look(channel)
         self._flush()
+
+    def _look(self, channel: Channel) -> None:
+        """Find what has been without a confirm for too long, where that is not an alarm's doing."""
+        if channel is not self._channel:
+            return
+        if not self._link.blocked:
+            self._note_silent()
+            overdue = [stall for stall in self._stalled() if stall.overdue]
+            if overdue:
+                for stall in overdue:
+                    stall.grow()
+                self._renew(channel)
+                return
+        self._link.later(LOOK_SECONDS, lambda: self._look(channel))
+
+    def _note_silent(self) -> None:
+        overdue = time.monotonic() - CONFIRM_SECONDS
+        for parcel in self._unconfirmed.values():
+            if parcel.posted_at < overdue and not parcel.refused and parcel.target not in self._silent:
+                self._silent.add(parcel.target)
+                self._sick.note(parcel.target, SILENT)
+
+    def _stalled(self) -> list[_Stall]:
+        """One for each target that something is under way to."""
+        waiting = {parcel.target for parcel in (*self._unconfirmed.values(), *self._refused.values())}
+        self._stalls = {target: self._stalls.get(target) or _Stall() for target in waiting}
+        return list(self._stalls.values())
+
+    def _renew(self, channel: Channel) -> None:
+        self.lost(None)
+        if channel.is_open:
+            channel.close()
+        self.start(channel.connection)
+
+    def _is_well(self, target: str) -> None:
+        if target in self._silent:
+            self._silent.remove(target)
+            self._sick.well(target, SILENT)
 
     def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
         if channel.connection.is_open and channel is self._channel:
-            log.warning("cannot publish, trying again error=%s", reason)
+            log.warning("cannot publish, trying again error=%s", channel_trouble(reason))
             self.lost(refusal(reason))
             self._link.later(REOPEN_SECONDS, lambda: self._reopen(channel.connection))
 
@@ -138,15 +217,19 @@ class Publisher:
             self._next_tag += 1
             channel.basic_publish(parcel.exchange, parcel.routing_key, parcel.body, parcel.properties, mandatory=True)
 
-    def _on_return(self, _channel: Channel, _method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
+    def _on_return(self, channel: Channel, _method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
         """Nothing took it: the queue was deleted. Declare it again before the message goes again."""
+        if channel is not self._channel:
+            return
         tag = int(properties.message_id)
         parcel = self._unconfirmed.get(tag)
         if parcel is not None:
             self._declared.discard(parcel.topic)
             self._returned.add(tag)
 
-    def _on_confirm(self, frame: Any) -> None:
+    def _on_confirm(self, channel: Channel, frame: Any) -> None:
+        if channel is not self._channel:
+            return
         tags = (
             [tag for tag in self._unconfirmed if tag <= frame.method.delivery_tag]
             if frame.method.multiple
@@ -155,13 +238,18 @@ class Publisher:
         nacked = isinstance(frame.method, pika.spec.Basic.Nack)
         for tag in tags:
             parcel = self._unconfirmed.pop(tag, None)
-            if parcel is not None and (nacked or tag in self._returned):
+            if parcel is None:
+                continue
+            self._is_well(parcel.target)
+            if nacked or tag in self._returned:
                 self._refuse(tag, parcel)
-            elif parcel is not None:
+            else:
+                self._stalls.pop(parcel.target, None)
                 self._retry_pause = RETRY_SECONDS[0]
                 parcel.confirmed.set_result(None)
 
     def _refuse(self, tag: int, parcel: Parcel) -> None:
+        parcel.refused = True
         self._returned.discard(tag)
         if not self._refused:
             self._link.later(self._retry_pause, self._send_refused)

@@ -10,6 +10,7 @@ from yolotrack import wire
 from yolotrack.broker.base import Start
 from yolotrack.broker.rabbitmq.consumer import Consumer
 from yolotrack.broker.rabbitmq.link import Link
+from yolotrack.broker.rabbitmq.sick import SickQueues
 from yolotrack.broker.rabbitmq.topology import Topology
 from yolotrack.errors import WireError
 from yolotrack.model import Message, utc_now
@@ -26,7 +27,7 @@ WATCHDOG_SECONDS = 5.0
 class RabbitLogReader:
     """A reader of a stream queue. What it has not taken when the connection breaks, it reads again from its place."""
 
-    def __init__(self, link: Link, topology: Topology, log: str, start: Start) -> None:
+    def __init__(self, link: Link, topology: Topology, log: str, start: Start, sick: SickQueues) -> None:
         self._skipping = start == "now" and log.startswith("video.")
         self._start: Any = {"start": "first", "now": "next"}.get(start, start) if isinstance(start, str) else start
         self._position: int | None = start if isinstance(start, int) else None
@@ -37,6 +38,7 @@ class RabbitLogReader:
             lambda channel: topology.declare(channel, log),
             PREFETCH,
             self._begin,
+            sick=sick,
         )
         self._consumer.wait_attached()
 
