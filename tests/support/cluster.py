@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pika
-import pika.exceptions
-
 from tests.support.commands import REPOSITORY, YOLOTRACK
 from tests.support.rabbit import RabbitNode
+from tests.support.rabbit_trio import RabbitTrio
 from tests.support.scene_videos import SceneVideo
 from tests.support.waiting import wait_until
 from yolotrack.broker.rabbitmq import RabbitBroker, open_broker
@@ -103,7 +101,7 @@ class Cluster:
 
     def __init__(
         self,
-        node: RabbitNode,
+        node: RabbitNode | RabbitTrio,
         folder: Path,
         scenes: Path,
         *,
@@ -246,14 +244,9 @@ class Cluster:
 
     def ready(self, topic: str) -> int:
         """Messages that wait in a queue; 0 where there is no such queue."""
-        connection = pika.BlockingConnection(pika.URLParameters(self.node.url))
-        try:
-            declared = connection.channel().queue_declare(f"{self.namespace}.{topic}", passive=True)
-            return int(declared.method.message_count)
-        except pika.exceptions.ChannelClosedByBroker:
-            return 0
-        finally:
-            connection.close()
+        attendance = self.broker.attendance(topic)
+        assert attendance is not None, f"no answer about {topic}"
+        return attendance.waiting
 
     def _unexpected_end(self, waiting_for: str) -> bool:
         for member in self.members:
