@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
+
+import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.histories import assert_logs_whole, assert_nothing_left, assert_same, dump_of
@@ -39,6 +42,23 @@ def test_an_archive_waits_for_room_and_loses_nothing(
     assert_same(dump_of(opened, video.stream), references[video.stream])
     assert_logs_whole(opened, opened.wait_ended(video.stream))
     assert_nothing_left(opened)
+
+
+@pytest.mark.parametrize(
+    ("options", "frames"),
+    [((), MAX_FRAMES), (("--max-frames", 9, "--wait"), 9), (("--mode", "live", "--realtime", "--wait"), 2)],
+    ids=["archive", "wait", "live"],
+)
+def test_a_publisher_without_workers_says_so_once_and_goes_on(
+    options: tuple[object, ...], frames: int, cluster: OpenCluster, scene_videos: Videos
+) -> None:
+    opened = cluster(YOLOTRACK_BROKER__MAX_FRAMES=str(MAX_FRAMES))
+    publisher = opened.publish(scene_videos[0], *options)
+    opened.wait(lambda: "frames wait, no worker takes any; start `yolotrack work`" in publisher.text, "the line")
+    opened.work()
+    said = publisher.end()
+    (told,) = re.findall(r"(\d+) frames wait", said)
+    assert frames <= int(told) <= frames + 1, "a frame may be on its way"
 
 
 def _watch_queue(cluster: Cluster, seconds: float) -> int:

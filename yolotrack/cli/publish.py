@@ -82,6 +82,7 @@ def _publish(
     from yolotrack.model import Mode, RunStarted
     from yolotrack.pipeline import Progress, new_run
     from yolotrack.roles import publish as role
+    from yolotrack.roles.attendance import Lookout
     from yolotrack.video.jpeg import encode
 
     chosen = None if settings.publish.mode == "auto" else Mode(settings.publish.mode)
@@ -90,6 +91,7 @@ def _publish(
     with ExitStack() as stack:
         broker = stack.enter_context(closing(open_broker(settings.broker)))
         stack.enter_context(closing(broker.feed(run.stream)))
+        stack.enter_context(closing(Lookout(broker, shard_topic(run.stream, settings.broker.shards))))
         reporter = stack.enter_context(ProgressReporter(quiet=quiet))
         stack.enter_context(draining(stop, reporter.announce_stop))
         broker.publish(RUNS, RunStarted(run))
