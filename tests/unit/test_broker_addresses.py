@@ -62,7 +62,7 @@ def test_a_file_may_hold_a_url_or_a_list(written: str, count: int, tmp_path: Pat
 def test_a_list_of_something_else_is_refused(written: str, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"broker:\n  url: {written}\n")
-    with pytest.raises(ConfigError, match="broker.url: should be URLs, each amqp:// or amqps://") as caught:
+    with pytest.raises(ConfigError, match=r"broker\.url: should be URLs, each amqp:// or amqps://") as caught:
         load_settings(file)
     assert "s3cret" not in str(caught.value)
 
