@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.support.videos import number_of, picture
 from yolotrack.errors import BadPicture
-from yolotrack.video.jpeg import MAX_PIXELS, decode, encode
+from yolotrack.sizes import MAX_PIXELS
+from yolotrack.video.jpeg import decode, encode
 
 GOOD = encode(picture(37), 90)
 

@@ -62,6 +62,11 @@ def masked_database(settings: Settings) -> str:
     return mask_url(settings.database.url)
 
 
+def tell_failed(stream: str, failed: int, frames: int, reason: str) -> None:
+    """Say on standard error how many frames of a run failed, and why the first of them did."""
+    print(mask_text(f"error: {stream}: {failed} of {frames} frames failed, the first: {reason}"), file=sys.stderr)
+
+
 def exit_code_of(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run a command line; every failure is told on standard error and becomes an exit code, none gets through.
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from yolotrack.cli import common, options
+from yolotrack.model import Outcome
 
 if TYPE_CHECKING:
     from threading import Event
 
     from yolotrack.config import Settings
-    from yolotrack.model import Run, RunEnded
+    from yolotrack.model import FrameTracks, Run, RunEnded
     from yolotrack.video.base import Source
 
 
@@ -53,10 +56,34 @@ def publish(
     stop = Event()
     with leaving(), ExitStack() as stack:
         opened = _open(stack, settings, source, realtime=realtime, loop=loop, stop=stop)
-        ended, run = _publish(settings, opened, stream, wait=wait, quiet=quiet, stop=stop)
-        _print(run, ended, as_json=as_json)
+        tally = Tally() if wait else None
+        ended, run = _publish(settings, opened, stream, tally, quiet=quiet, stop=stop)
+        _print(run, ended, tally, as_json=as_json)
         if stop.is_set():
             raise typer.Exit(common.INTERRUPTED)
+        if tally is not None and tally.failed:
+            common.tell_failed(run.stream, tally.failed, ended.frame_count, tally.reason)
+            raise typer.Exit(common.FAILED)
+
+
+@dataclass(slots=True)
+class Tally:
+    """How the frames of a run ended so far."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    reason: str = ""
+    """Why the first of the failed ones did."""
+
+    @property
+    def failed(self) -> int:
+        """How many failed."""
+        return self.counts["failed"]
+
+    def add(self, outcome: FrameTracks) -> None:
+        """Count one frame."""
+        self.counts[outcome.outcome.value] += 1
+        if self.failed and not self.reason:
+            self.reason = outcome.reason
 
 
 def _open(stack: ExitStack, settings: Settings, name: str, *, realtime: bool, loop: bool, stop: Event) -> Source:
@@ -72,7 +99,7 @@ def _open(stack: ExitStack, settings: Settings, name: str, *, realtime: bool, lo
 
 
 def _publish(
-    settings: Settings, source: Source, stream: str | None, *, wait: bool, quiet: bool, stop: Event
+    settings: Settings, source: Source, stream: str | None, tally: Tally | None, *, quiet: bool, stop: Event
 ) -> tuple[RunEnded, Run]:
     from yolotrack.broker.base import RUNS, shard_topic
     from yolotrack.broker.rabbitmq import open_broker
@@ -105,25 +132,31 @@ def _publish(
             encode=lambda pixels: encode(pixels, settings.publish.quality),
             on_frame=lambda count: reporter(Progress(run, expected, count, 0, 0)),
         )
-        if wait:
+        if tally is not None:
             published = ended.frame_count
             ended = (
                 role.wait_tracked(
-                    broker, run, stop=stop, on_frame=lambda count: reporter(Progress(run, published, count, 0, 0))
+                    broker,
+                    run,
+                    stop=stop,
+                    on_frame=lambda count: reporter(Progress(run, published, count, 0, 0)),
+                    on_outcome=tally.add,
                 )
                 or ended
             )
     return ended, run
 
 
-def _print(run: Run, ended: RunEnded, *, as_json: bool) -> None:
-    document = {
+def _print(run: Run, ended: RunEnded, tally: Tally | None, *, as_json: bool) -> None:
+    document: dict[str, object] = {
         "run_id": run.run_id,
         "stream": run.stream,
         "source": run.source,
         "status": ended.status.value,
         "published": ended.frame_count,
     }
+    if tally is not None:
+        document |= {outcome.value: tally.counts[outcome.value] for outcome in Outcome}
     if as_json:
         print(json.dumps(document, indent=2))
     else:

@@ -8,10 +8,14 @@ from itertools import count
 from threading import Event
 from typing import TypeAlias
 
+import numpy as np
+
 from yolotrack.broker.base import Broker, tracks_log
+from yolotrack.errors import BadPicture
 from yolotrack.model import (
     Frame,
     FrameLost,
+    FrameTracks,
     Mode,
     Outcome,
     Pixels,
@@ -28,7 +32,7 @@ from yolotrack.video.base import Source
 EstimateMotion: TypeAlias = Callable[[Pixels], "tuple[float, ...] | None"]
 """Camera motion from the picture before to this one, as `Frame.motion`; called once for every picture, in order."""
 Encode: TypeAlias = Callable[[Pixels], bytes]
-"""A picture as it travels."""
+"""A picture as it travels; `BadPicture` where it cannot."""
 
 ROOM_SECONDS = 0.2
 
@@ -48,8 +52,8 @@ def publish(
 
     Setting `stop` ends the run after the current frame, as `interrupted`. So does an error of the source, which
     is raised again once the end of the run is published: what was read before is kept. A `KeyboardInterrupt` leaves at
-    once, without an end. `encode` where pictures leave the process. `on_frame` is told how many frames are published
-    so far.
+    once, without an end. `encode` where pictures leave the process; a picture that it refuses becomes a failed frame,
+    black in the video log. `on_frame` is told how many frames are published so far.
     """
     index = 0
     status = RunStatus.INTERRUPTED
@@ -59,9 +63,11 @@ def publish(
         try:
             for picture in source:
                 motion = estimate_motion(picture.pixels) if estimate_motion else None
-                pixels = encode(picture.pixels) if encode else picture.pixels
+                pixels, refusal = _encoded(picture.pixels, encode) if encode else (picture.pixels, "")
                 frame = Frame(run.run_id, run.stream, index, picture.media_time, utc_now(), pixels, motion)
-                if not _publish_frame(broker, shard, frame, backlog, stop):
+                if refusal:
+                    _publish_lost(broker, shard, frame, Outcome.FAILED, refusal)
+                elif not _publish_frame(broker, shard, frame, backlog, stop):
                     break
                 index += 1
                 on_frame(index)
@@ -73,6 +79,14 @@ def publish(
             _publish_end(broker, shard, RunEnded(run.run_id, run.stream, index, status))
             raise
         return _publish_end(broker, shard, RunEnded(run.run_id, run.stream, index, status))
+
+
+def _encoded(pixels: Pixels, encode: Encode) -> tuple[bytes, str]:
+    """A picture as it travels; where it cannot, a black one in its place, and why."""
+    try:
+        return encode(pixels), ""
+    except BadPicture as error:
+        return encode(np.zeros_like(pixels)), str(error)
 
 
 def _publish_end(broker: Broker, shard: str, end: RunEnded) -> RunEnded:
@@ -96,22 +110,36 @@ def _publish_frame(broker: Broker, shard: str, frame: Frame, backlog: Backlog | 
 def _publish_live(broker: Broker, shard: str, frame: Frame, backlog: Backlog) -> None:
     detect = broker.has_room() and not backlog.behind
     backlog.note(frame.index)
-    if not detect:  # its outcome first: should we die in between, nobody waits for it
-        where = (frame.run_id, frame.stream, frame.index, frame.media_time, frame.captured_at)
-        broker.publish(shard, FrameLost(*where, Outcome.DROPPED, "the pipeline was behind"))
-    broker.publish_frame(frame, detect=detect)
+    if detect:
+        broker.publish_frame(frame)
+    else:
+        _publish_lost(broker, shard, frame, Outcome.DROPPED, "the pipeline was behind")
 
 
-def wait_tracked(broker: Broker, run: Run, *, stop: Event, on_frame: Callable[[int], None]) -> RunEnded | None:
+def _publish_lost(broker: Broker, shard: str, frame: Frame, outcome: Outcome, reason: str) -> None:
+    """Its outcome first: should we die in between, nobody waits for it."""
+    where = (frame.run_id, frame.stream, frame.index, frame.media_time, frame.captured_at)
+    broker.publish(shard, FrameLost(*where, outcome, reason))
+    broker.publish_frame(frame, detect=False)
+
+
+def wait_tracked(
+    broker: Broker,
+    run: Run,
+    *,
+    stop: Event,
+    on_frame: Callable[[int], None],
+    on_outcome: Callable[[FrameTracks], None] = lambda _: None,
+) -> RunEnded | None:
     """Return the end of a run when every frame has its outcome; None when `stop` is set before.
 
     It is what the workers hold for the end: another than was published, where they took the publisher for dead.
-    `on_frame` is told how many frames have their outcome so far.
+    `on_outcome` is told of every outcome, `on_frame` how many there are so far.
     """
     told = outcomes(broker.read(tracks_log(run.stream), run.started_at), run.run_id, stop=stop)
     for frames in count(1):
         try:
-            next(told)
+            on_outcome(next(told))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         on_frame(frames)

@@ -15,6 +15,7 @@ import numpy as np
 from yolotrack.errors import SourceError
 from yolotrack.model import Pixels
 from yolotrack.video.base import Picture, SourceInfo
+from yolotrack.video.fit import check_size, fit
 from yolotrack.video.timing import FASTEST_RATE, Selection
 
 
@@ -35,6 +36,7 @@ class CameraReader:
         if first is None:
             raise SourceError(f"camera {number} gives no picture{selection}; take a later --end")
         height, width = first.pixels.shape[:2]
+        check_size(f"camera {number}", width, height)
         self.info = SourceInfo(
             name=str(number),
             stream=f"camera-{number}",
@@ -48,7 +50,8 @@ class CameraReader:
 
     def pictures(self) -> Iterator[Picture]:
         """Every picture, once, as it comes. `SourceError` when the camera stops."""
-        yield from self._pictures
+        for picture in self._pictures:
+            yield Picture(fit(picture.pixels, self.info.width, self.info.height), picture.media_time)
 
     def close(self) -> None:
         """Give the camera back."""

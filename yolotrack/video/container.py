@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 from yolotrack.errors import SourceError
 from yolotrack.model import Pixels
 from yolotrack.video.base import Picture, SourceInfo
-from yolotrack.video.fit import fit, orient
+from yolotrack.video.fit import SizeGuard, check_size, fit, orient
 from yolotrack.video.timing import FASTEST_RATE, Clock, Selection
 
 NETWORK_TIMEOUT = 10.0
@@ -67,7 +67,7 @@ class ContainerReader:
     Pictures come upright (rotation and mirroring of the display matrix applied), and letterboxed to the size
     of the first where the size changes on the way. The sample aspect ratio is ignored: pictures are as coded.
     Packets that are cut off or that the decoder refuses are skipped and counted; a picture that the decoder
-    could patch up is shown, as players do.
+    could patch up is shown, as players do. A later picture that is too large is skipped and counted, too.
     """
 
     def __init__(self, target: Target, selection: Selection) -> None:
@@ -77,6 +77,7 @@ class ContainerReader:
         self._reformatter = VideoReformatter()
         self._rotation: int | None = None
         self._matrix: list[int] | None = None
+        self._guard = SizeGuard(target.name)
         self._connect()
         try:
             timed = selection.pick(self._from_start())
@@ -86,6 +87,7 @@ class ContainerReader:
                     f"cannot read {target.name}: no picture{selection} can be decoded; "
                     "give a video that plays, or another --start and --end"
                 )
+            check_size(target.name, first[1].width, first[1].height)
             self.info = self._describe(first[1])
         except BaseException:
             self.close()
@@ -95,7 +97,10 @@ class ContainerReader:
     def pictures(self) -> Iterator[Picture]:
         """Every picture, once. `SourceError` where a server stops answering or a disk fails."""
         for time, frame in self._timed:
-            yield Picture(self._pixels(frame), time)
+            if self._guard.refuses(frame.width, frame.height):
+                self.skipped += 1
+            else:
+                yield Picture(self._pixels(frame), time)
 
     def close(self) -> None:
         """Close the file or connection; idempotent."""
@@ -107,6 +112,7 @@ class ContainerReader:
             self._container = _open(self._target)
         try:
             self._stream = _video_stream(self._container, self._target.name)
+            check_size(self._target.name, self._stream.width, self._stream.height)
         except BaseException:
             self.close()
             raise

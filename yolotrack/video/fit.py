@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from yolotrack.errors import SourceError
 from yolotrack.model import Pixels
+from yolotrack.sizes import size_refusal, too_large
+
+log = logging.getLogger("yolotrack.video")
+
+
+def check_size(name: str, width: int, height: int) -> None:
+    """`SourceError` about the source of that name where its pictures are too large to be worked with."""
+    if too_large(width, height):
+        raise SourceError(f"cannot read {name}: {size_refusal(width, height)}")
+
+
+class SizeGuard:
+    """Tells of pictures too large that come on the way, once; the source passes over each."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._told = False
+
+    def refuses(self, width: int, height: int) -> bool:
+        """Whether to pass over a picture of that size."""
+        refused = too_large(width, height)
+        if refused and not self._told:
+            self._told = True
+            log.warning("%s: passed over: %s", self._name, size_refusal(width, height))
+        return refused
 
 
 def fit(pixels: Pixels, width: int, height: int) -> Pixels:

@@ -13,7 +13,7 @@ import numpy as np
 from yolotrack.errors import SourceError
 from yolotrack.model import Pixels
 from yolotrack.video.base import Picture, SourceInfo
-from yolotrack.video.fit import fit
+from yolotrack.video.fit import SizeGuard, check_size, fit
 from yolotrack.video.timing import FALLBACK_RATE, Selection
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -58,6 +58,8 @@ class ImageReader:
     def __init__(self, name: str, stream: str, paths: list[Path], selection: Selection) -> None:
         """`SourceError` where none of the chosen files can be read."""
         self.skipped = 0
+        self._guard = SizeGuard(name)
+        self._sized = False
         timed = ((float(number / FALLBACK_RATE), path) for number, path in enumerate(paths))
         self._pictures: Iterator[Picture] = self._read(selection.pick(timed))
         first = next(self._pictures, None)
@@ -86,10 +88,18 @@ class ImageReader:
     def _read(self, timed: Iterator[tuple[float, Path]]) -> Iterator[Picture]:
         for time, path in timed:
             pixels = read_image(path)
-            if pixels is None:
+            if pixels is None or self._refuses(path, pixels):
                 self.skipped += 1
             else:
                 yield Picture(pixels, time)
+
+    def _refuses(self, path: Path, pixels: Pixels) -> bool:
+        """The first picture is refused loudly, for its size would be that of the run; later ones are passed over."""
+        height, width = pixels.shape[:2]
+        if not self._sized:
+            check_size(str(path), width, height)
+            self._sized = True
+        return self._guard.refuses(width, height)
 
 
 def read_image(path: Path) -> Pixels | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+from functools import cache
 
 import cv2
 import numpy as np
@@ -10,9 +12,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from yolotrack.errors import BadPicture
 from yolotrack.model import Pixels
+from yolotrack.sizes import MAX_JPEG_BYTES, too_large
 
-MAX_PIXELS = 64_000_000
-"""Larger pictures are refused by their header: 8K is 33 million."""
+LOWER_QUALITIES = (75, 50, 25, 10, 1)
+"""What is tried where a picture becomes too large to travel."""
 SCALED = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -22,9 +25,27 @@ SCALED = {
 """How to ask OpenCV for a fraction."""
 END = b"\xff\xd9"
 
+log = logging.getLogger("yolotrack.video")
+
 
 def encode(pixels: Pixels, quality: int) -> bytes:
-    """A JPEG of a BGR picture; `quality` 1-100 as libjpeg counts."""
+    """A JPEG of a BGR picture, at most `MAX_JPEG_BYTES` large; `quality` 1-100 as libjpeg counts.
+
+    Where it would be larger, a lower quality takes its place, which is told once. `BadPicture` where none will do.
+    """
+    jpeg = _encoded(pixels, quality)
+    for lower in LOWER_QUALITIES:
+        if len(jpeg) <= MAX_JPEG_BYTES:
+            return jpeg
+        if lower < quality:
+            _tell_lowered(pixels.shape[1], pixels.shape[0], quality)
+            jpeg = _encoded(pixels, lower)
+    if len(jpeg) > MAX_JPEG_BYTES:
+        raise BadPicture(f"a picture of {pixels.shape[1]}x{pixels.shape[0]} that no JPEG holds in 15 MiB")
+    return jpeg
+
+
+def _encoded(pixels: Pixels, quality: int) -> bytes:
     try:
         done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     except cv2.error:
@@ -32,6 +53,16 @@ def encode(pixels: Pixels, quality: int) -> bytes:
     if not done:
         raise BadPicture(f"a picture of {pixels.shape} cannot become a JPEG")
     return data.tobytes()
+
+
+@cache
+def _tell_lowered(width: int, height: int, quality: int) -> None:
+    log.warning(
+        "some pictures of %dx%d take more than 15 MiB at quality %d; those travel at a lower one",
+        width,
+        height,
+        quality,
+    )
 
 
 def decode(jpeg: bytes) -> Pixels:
@@ -65,7 +96,7 @@ def _check(jpeg: bytes) -> tuple[int, int]:
             width, height = header.size
     except (OSError, SyntaxError, ValueError) as error:
         raise BadPicture("not a JPEG") from error
-    if width * height > MAX_PIXELS:
+    if too_large(width, height):
         raise BadPicture(f"more pixels than are allowed ({width}x{height})")
     if not jpeg.rstrip(b"\0").endswith(END):
         raise BadPicture("a JPEG that is cut off")
