@@ -355,6 +355,13 @@ def test_the_first_node_that_answers_is_taken(node: RabbitNode, caplog: pytest.L
     assert not caplog.records, "one of several is enough"
 
 
+def test_one_of_several_that_is_something_else_is_passed_over(node: RabbitNode) -> None:
+    with Port(says(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
+        hosts = f"127.0.0.1:{port.number},127.0.0.1:{node.port}"
+        with closing(open_rabbit(f"amqp://guest:guest@{hosts}/?{FAST}", patience=20)) as broker:
+            broker.publish(SHARD, note("cam", 1))
+
+
 def test_each_of_several_is_told_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
     one, other = free_port(), free_port()
     said = told(f"amqp://u:s3cret@127.0.0.1:{one},127.0.0.1:{other},nowhere.invalid/", patience=1)

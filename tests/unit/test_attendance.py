@@ -32,7 +32,7 @@ class Attended(MemoryBroker):
     def attendance(self, topic: str) -> Attendance | None:
         if self.fails:
             raise BrokerError("away")
-        self.looks += topic == SHARD
+        self.looks += topic == FRAMES
         return self.there[topic]
 
 
@@ -81,7 +81,15 @@ def test_that_nobody_tracks_is_told_too(broker: Attended) -> None:
     with told_of(broker) as told:
         broker.there = {FRAMES: Attendance(2, 1), SHARD: Attendance(7, 0)}
         wait_until(lambda: told, "the line")
-        assert told == ["7 detections wait, no worker tracks them; start `yolotrack work --role track`"]
+        assert told == ["7 messages wait, no worker tracks; start `yolotrack work --role track`"]
+
+
+def test_where_nobody_is_there_at_all_one_line_is_enough(broker: Attended) -> None:
+    with told_of(broker) as told:
+        broker.there = {FRAMES: Attendance(64, 0), SHARD: Attendance(2, 0)}
+        wait_until(lambda: told, "the line")
+        look(broker)
+        assert told == [NOBODY]
 
 
 @pytest.mark.parametrize("there", [Attendance(64, 1), Attendance(0, 0), Attendance(0, 3), None])

@@ -24,10 +24,9 @@ class Lookout:
 
     def __init__(self, broker: SharedBroker, shard: str, tell: Callable[[str], None] = log.warning) -> None:
         self._broker = broker
-        self._queues = {
-            FRAMES: _Queue("{} frames wait, no worker takes any; start `yolotrack work`", tell),
-            shard: _Queue("{} detections wait, no worker tracks them; start `yolotrack work --role track`", tell),
-        }
+        self._shard = shard
+        self._frames = _Queue("{} frames wait, no worker takes any; start `yolotrack work`", tell)
+        self._detections = _Queue("{} messages wait, no worker tracks; start `yolotrack work --role track`", tell)
         self._stop = Event()
         self._crew = Crew()
         self._crew.start("lookout", self._run)
@@ -40,10 +39,15 @@ class Lookout:
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
             try:
-                for topic, queue in self._queues.items():
-                    queue.see(self._broker.attendance(topic), time.monotonic())
+                self._look()
             except BrokerError:  # whoever publishes hears of that too
                 return
+
+    def _look(self) -> None:
+        frames = self._broker.attendance(FRAMES)
+        self._frames.see(frames, time.monotonic())
+        if frames is not None and frames.takers:  # else one line is enough
+            self._detections.see(self._broker.attendance(self._shard), time.monotonic())
 
 
 class _Queue:

@@ -169,7 +169,8 @@ class Link:
         while not self._closing.is_set() and self._failure is None:
             connected = self._round()
             delay = FIRST_DELAY if connected else min(2 * delay, LONGEST_DELAY)
-            pause, self._pause = max(self._pause, delay * random.uniform(0.5, 1.5)), 0.0  # noqa: S311  # jitter
+            pause = min(delay * random.uniform(0.5, 1.5), max(self._left(self._allowed()), FIRST_DELAY))  # noqa: S311  # jitter
+            pause, self._pause = max(self._pause, pause), 0.0
             if self._failure is None:
                 self._closing.wait(pause)
         self._fail(BrokerClosed("the broker is closed"))
@@ -184,7 +185,7 @@ class Link:
             if self._opened:
                 self._next = (place + 1) % len(self._addresses)  # that one is just going away
                 return True
-            if self._waited_too_long():
+            if self._left(self._longest) <= 0:
                 break
         if not self._closing.is_set():
             self._judge()
@@ -199,8 +200,8 @@ class Link:
         known = [address for address in self._addresses if address in self._troubles]
         reasons = "; ".join(f"{address}: {self._troubles[address].reason}" for address in known)
         allowed = self._allowed()
-        down = time.monotonic() - self._down_since
-        if down >= allowed:
+        if self._left(allowed) <= 0:
+            down = time.monotonic() - self._down_since
             tried = f" for {down:.0f} s" if down >= 1 else ""
             self._fail(BrokerError(f"no connection to the broker{tried}: {reasons}{self._remedy()}"))
         elif known:
@@ -215,9 +216,13 @@ class Link:
             return min(self._first_patience, NAME_SECONDS) if hopes == {Hope.UNRESOLVED} else self._first_patience
         return min(self._patience, CHANGED_SECONDS) if hopes == {Hope.NONE} else self._patience
 
-    def _waited_too_long(self) -> bool:
-        patience = self._patience if self._ever else self._first_patience
-        return time.monotonic() - self._down_since >= patience
+    @property
+    def _longest(self) -> float:
+        """Seconds without a connection that are waited at most, whatever the troubles."""
+        return self._patience if self._ever else self._first_patience
+
+    def _left(self, allowed: float) -> float:
+        return allowed - (time.monotonic() - self._down_since)
 
     def _remedy(self) -> str:
         return "; is it up?" if any(trouble.hope is not Hope.NONE for trouble in self._troubles.values()) else ""
@@ -244,8 +249,7 @@ class Link:
 
     def _tell_slow(self, address: Address) -> None:
         if not self._opened and not self._closing.is_set():
-            patience = self._patience if self._ever else self._first_patience
-            self._outage.tell(f"no answer from the broker at {address} yet; trying for {patience:.0f} s")
+            self._outage.tell(f"no answer from the broker at {address} yet; trying for {self._longest:.0f} s")
 
     def _give_up_attempt(self) -> None:
         if not self._opened:
