@@ -90,9 +90,9 @@ def test_uneven_times_are_kept(tmp_path: Path, codec: str, rate: Fraction | None
 @pytest.mark.parametrize(
     ("codec", "size"),
     [
-        *(("h264", size) for size in ((4, 4), (33, 17), (1281, 33))),
-        *(("hevc", size) for size in ((64, 64), (65, 97), (1281, 64))),
-        *(("av1", size) for size in ((4, 4), (33, 17), (1281, 33))),
+        *(("h264", size) for size in ((1, 1), (2, 2), (33, 17), (1281, 33))),
+        *(("hevc", size) for size in ((64, 64), (63, 97), (1281, 64))),
+        *(("av1", size) for size in ((3, 3), (4, 64), (33, 17), (25, 66), (1281, 33))),
     ],
 )
 def test_small_and_odd_sizes(tmp_path: Path, codec: str, size: tuple[int, int]) -> None:
@@ -104,7 +104,9 @@ def test_small_and_odd_sizes(tmp_path: Path, codec: str, size: tuple[int, int]) 
     assert shown == [(size[0] + size[0] % 2, size[1] + size[1] % 2)] * 3
 
 
-@pytest.mark.parametrize(("codec", "size"), [("h264", (2, 90)), ("hevc", (90, 63)), ("av1", (3, 3))])
+@pytest.mark.parametrize(
+    ("codec", "size"), [("hevc", (90, 62)), ("av1", (2, 2)), ("av1", (24, 65)), ("av1", (1000, 4))]
+)
 def test_too_small_sizes_are_refused(tmp_path: Path, codec: str, size: tuple[int, int]) -> None:
     with pytest.raises(OutputError, match=rf"{codec} needs \d+x\d+ pixels at least.* {size[0]}x{size[1]}$"):
         opened(tmp_path / "out.mp4", size=size, codec=codec)

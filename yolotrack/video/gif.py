@@ -21,6 +21,7 @@ from yolotrack.errors import OutputError
 from yolotrack.model import Pixels
 from yolotrack.video.base import Sink
 from yolotrack.video.fit import fit
+from yolotrack.video.planes import bgra
 
 SUFFIX = ".gif"
 WIDTH = 480
@@ -126,7 +127,7 @@ class GifSink:
         self._spool.seek(0)
         for tick in self._ticks:
             pixels = np.frombuffer(self._spool.read(3 * width * height), np.uint8).reshape(height, width, 3)
-            frame = VideoFrame.from_ndarray(pixels, "bgr24").reformat(format="bgra")
+            frame = bgra(pixels)
             frame.pts, frame.time_base = tick, TICK
             yield frame
 
