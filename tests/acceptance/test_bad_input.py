@@ -112,10 +112,10 @@ def refused(here: Path, *arguments: object, code: int = 1, env: dict[str, str] |
         ("folder", "no pictures in folder; give a folder or glob of images (bmp, jpeg,"),
         ("folder/*.jpg", "no pictures in folder/*.jpg; give a folder or glob of images (bmp, jpeg,"),
         ("97", "there is no camera 97; check its number, its plug, and your rights to it"),
-        ("ftps://nobody/clip", "cannot read ftps://nobody/clip: unknown kind of URL; use http, https or rtsp"),
+        ("ftps://nobody/clip", "cannot read ftps://nobody/***: unknown kind of URL; use http, https or rtsp"),
         (
             "http://me:hunter2@127.0.0.1:9/a.mp4",
-            "cannot read http://me:***@127.0.0.1:9/a.mp4: nothing listens there; check host and port",
+            "cannot read http://***@127.0.0.1:9/a.mp4: nothing listens there; check host and port",
         ),
     ],
 )

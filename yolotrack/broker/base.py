@@ -10,7 +10,8 @@ Topics are plain names, built here and nowhere else:
     video.<stream>      a log of frames
     tracks.<stream>     a log of outcomes and the ends of runs
     annotated.<stream>  a log of drawn frames, where somebody renders them
-    runs                a log of what runs there are, and which model each is detected with
+    runs                a log of what runs there are, which model each is detected with, and which were ended because
+                        their publisher was gone
 
 Delivery is at least once, ordered per topic and publisher. Declaring is idempotent and happens on first use.
 Every method may be called from any thread.
@@ -168,6 +169,14 @@ class DeadLetters(Protocol):
 
 class Lease(Protocol):
     """The right to feed a stream, until it is closed or its process dies."""
+
+    @property
+    def breaks(self) -> int:
+        """How often it was lost with its connection so far; meanwhile the stream had no publisher."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is held now, as far as this process knows."""
 
     def close(self) -> None:
         """Give it back; idempotent."""

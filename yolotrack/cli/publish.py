@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from yolotrack.cli import common, options
-from yolotrack.model import Outcome
+from yolotrack.model import Outcome, RunStatus
 
 if TYPE_CHECKING:
     from threading import Event
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from yolotrack.config import Settings
     from yolotrack.model import FrameTracks, Run, RunEnded
     from yolotrack.video.base import Source
+
+
+CUT_OFF = (
+    "the run was ended as interrupted: its publisher was away for longer than broker.orphan_seconds, or somebody ended "
+    "it; publish again for a new run"
+)
 
 
 def publish(
@@ -61,6 +68,9 @@ def publish(
         _print(run, ended, tally, as_json=as_json)
         if stop.is_set():
             raise typer.Exit(common.INTERRUPTED)
+        if ended.status is not RunStatus.COMPLETE:
+            print(f"error: {run.stream}: {CUT_OFF}", file=sys.stderr)
+            raise typer.Exit(common.FAILED)
         if tally is not None and tally.failed:
             common.tell_failed(run.stream, tally.failed, ended.frame_count, tally.reason)
             raise typer.Exit(common.FAILED)
@@ -110,6 +120,7 @@ def _publish(
     from yolotrack.pipeline import Progress, new_run
     from yolotrack.roles import publish as role
     from yolotrack.roles.attendance import Lookout
+    from yolotrack.roles.fence import Fence
     from yolotrack.video.jpeg import encode
 
     chosen = None if settings.publish.mode == "auto" else Mode(settings.publish.mode)
@@ -117,7 +128,7 @@ def _publish(
     expected = source.info.frame_count
     with ExitStack() as stack:
         broker = stack.enter_context(closing(open_broker(settings.broker)))
-        stack.enter_context(closing(broker.feed(run.stream)))
+        lease = stack.enter_context(closing(broker.feed(run.stream)))
         stack.enter_context(closing(Lookout(broker, shard_topic(run.stream, settings.broker.shards))))
         reporter = stack.enter_context(ProgressReporter(quiet=quiet))
         stack.enter_context(draining(stop, reporter.announce_stop))
@@ -130,20 +141,18 @@ def _publish(
             stop=stop,
             estimate_motion=motion_estimator(settings),
             encode=lambda pixels: encode(pixels, settings.publish.quality),
+            fence=Fence(broker, lease, run),
             on_frame=lambda count: reporter(Progress(run, expected, count, 0, 0)),
         )
         if tally is not None:
             published = ended.frame_count
-            ended = (
-                role.wait_tracked(
-                    broker,
-                    run,
-                    stop=stop,
-                    on_frame=lambda count: reporter(Progress(run, published, count, 0, 0)),
-                    on_outcome=tally.add,
-                )
-                or ended
-            )
+            ended = role.wait_tracked(
+                broker,
+                run,
+                stop=stop,
+                on_frame=lambda count: reporter(Progress(run, published, count, 0, 0)),
+                on_outcome=tally.add,
+            ) or replace(ended, status=RunStatus.RUNNING)  # nobody waits any more; the workers go on
     return ended, run
 
 

@@ -83,10 +83,12 @@ class _Orphans:
     def _end(self, record: RunRecord) -> None:
         run = record.run
         count = self._broker.finish_publishing(run.run_id, run.stream, self._newest(record), stop=self._stop)
-        if count is None:
-            return
+        if count is None or not self._is_unfed(record):
+            return  # stopped, or the publisher came back while its frames were counted
         log.warning("publisher gone stream=%s run=%s frames=%d", run.stream, run.run_id, count)
-        self._broker.publish(self._shard_of(run.stream), RunEnded(run.run_id, run.stream, count, RunStatus.INTERRUPTED))
+        end = RunEnded(run.run_id, run.stream, count, RunStatus.INTERRUPTED)
+        self._broker.publish(RUNS, end)  # first, so that a publisher that comes back learns of it
+        self._broker.publish(self._shard_of(run.stream), end)
         self._ended.add(run.run_id)
 
     def _newest(self, record: RunRecord) -> datetime:

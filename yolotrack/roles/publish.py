@@ -27,6 +27,7 @@ from yolotrack.model import (
 )
 from yolotrack.roles.backlog import Backlog
 from yolotrack.roles.compile import outcomes
+from yolotrack.roles.fence import Fence
 from yolotrack.video.base import Source
 
 EstimateMotion: TypeAlias = Callable[[Pixels], "tuple[float, ...] | None"]
@@ -46,6 +47,7 @@ def publish(
     stop: Event,
     estimate_motion: EstimateMotion | None = None,
     encode: Encode | None = None,
+    fence: Fence | None = None,
     on_frame: Callable[[int], None] = lambda _: None,
 ) -> RunEnded:
     """Publish every picture of `source` and the start and end of the run; return its end.
@@ -53,7 +55,8 @@ def publish(
     Setting `stop` ends the run after the current frame, as `interrupted`. So does an error of the source, which
     is raised again once the end of the run is published: what was read before is kept. A `KeyboardInterrupt` leaves at
     once, without an end. `encode` where pictures leave the process; a picture that it refuses becomes a failed frame,
-    black in the video log. `on_frame` is told how many frames are published so far.
+    black in the video log. `fence` where others may end the run: it stops then, and their end is returned.
+    `on_frame` is told how many frames are published so far.
     """
     index = 0
     status = RunStatus.INTERRUPTED
@@ -62,6 +65,8 @@ def publish(
         broker.publish(shard, RunStarted(run))
         try:
             for picture in source:
+                if fence is not None and (end := fence.ended()) is not None:
+                    return end
                 motion = estimate_motion(picture.pixels) if estimate_motion else None
                 pixels, refusal = _encoded(picture.pixels, encode) if encode else (picture.pixels, "")
                 frame = Frame(run.run_id, run.stream, index, picture.media_time, utc_now(), pixels, motion)
@@ -78,7 +83,8 @@ def publish(
         except Exception:  # whoever interrupts has no patience with a broker that is away
             _publish_end(broker, shard, RunEnded(run.run_id, run.stream, index, status))
             raise
-        return _publish_end(broker, shard, RunEnded(run.run_id, run.stream, index, status))
+        mine = _publish_end(broker, shard, RunEnded(run.run_id, run.stream, index, status))
+        return (fence.ended_at_last(stop) if fence is not None else None) or mine
 
 
 def _encoded(pixels: Pixels, encode: Encode) -> tuple[bytes, str]:

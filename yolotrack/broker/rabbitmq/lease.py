@@ -35,6 +35,8 @@ class Lease:
         self._stream = stream
         self._channel: Channel | None = None
         self._held: Future[None] = Future()
+        self._breaks = 0
+        self._is_held = False
         self._give_up = time.monotonic() + TAKE_SECONDS
         link.attach(self)
         try:
@@ -53,6 +55,14 @@ class Lease:
                     raise BrokerError(
                         f"cannot feed the stream {self._stream}: the broker does not answer; try again later"
                     ) from None
+
+    @property
+    def breaks(self) -> int:
+        return self._breaks
+
+    @property
+    def is_held(self) -> bool:
+        return self._is_held
 
     def __enter__(self) -> Lease:
         return self
@@ -82,6 +92,7 @@ class Lease:
 
     def lost(self, error: BrokerError | None) -> None:
         self._channel = None
+        self._let_go()
         if error is not None and not self._held.done():
             self._held.set_exception(error)
 
@@ -90,7 +101,12 @@ class Lease:
         channel.add_on_close_callback(self._on_closed)
         channel.queue_declare(self._queue, exclusive=True, callback=self._on_declared)
 
+    def _let_go(self) -> None:
+        self._breaks += self._is_held
+        self._is_held = False
+
     def _on_declared(self, _: Any) -> None:
+        self._is_held = True
         if not self._held.done():
             self._held.set_result(None)
 
@@ -98,6 +114,7 @@ class Lease:
         if channel is not self._channel or not channel.connection.is_open:
             return
         self._channel = None
+        self._let_go()
         if self._held.done():
             log.warning("lease stream=%s not given back to us yet", self._stream)
             self._link.later(RETRY_SECONDS, lambda: self._again(channel.connection))
