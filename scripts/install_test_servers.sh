@@ -10,6 +10,7 @@ missing() {
         has "$package" || echo "$package"
     done
     has Xvfb || echo xvfb
+    has pgbouncer || [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 

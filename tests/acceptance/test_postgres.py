@@ -11,6 +11,7 @@ import pytest
 from tests.support.cluster import MODEL, Cluster
 from tests.support.commands import SCRIPTED, observations_in, runs_in, yolotrack
 from tests.support.histories import assert_logs_whole, assert_nothing_left, assert_same, dump_of
+from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import PostgresCluster, postgres_cluster
 from tests.support.scene_videos import SceneVideo
 from yolotrack.model import RunStatus
@@ -106,6 +107,26 @@ def test_a_worker_that_begins_before_its_server_waits_for_it(
     assert_nothing_happened(opened, video, references)
     impatient = opened.work("track", YOLOTRACK_DATABASE__URL=database.replace("/postgres?", "/nowhere?"))
     assert 'database "nowhere" does not exist: create it with `createdb`' in impatient.end(1)
+
+
+def test_workers_go_on_where_pgbouncer_or_the_server_behind_it_comes_back(
+    own_server: PostgresCluster, cluster: OpenCluster, scene_videos: Videos, references: References
+) -> None:
+    video = scene_videos[0]
+    with pgbouncer(own_server, "transaction", sessions=2) as pooler:
+        opened = cluster(database=pooler.fresh(), **SLOW)
+        for role in ("detect", "track", "track"):
+            opened.work(role)
+        opened.publish(video)
+        in_the_middle(opened, video, video.frames // 4)
+        before = complaints(opened)
+        pooler.kill()
+        opened.wait(lambda: complaints(opened) > before, "a complaint")
+        pooler.start()
+        in_the_middle(opened, video, video.frames // 2)
+        restart(own_server, own_server.stop, opened)
+        assert_nothing_happened(opened, video, references)
+        assert_logs_whole(opened, opened.wait_ended(video.stream))
 
 
 def test_two_trackers_of_two_shards_write_one_database(

@@ -338,6 +338,16 @@ def test_a_commit_does_not_wait_for_ever(url: str, opened: OpenStore, monkeypatc
     assert store.find_run(run.run_id).ledger.tracked == 1
 
 
+def test_vacuum_does_not_wait_for_ever(url: str, opened: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(adapter._WRITING, "lock_timeout", "200ms")
+    store = opened(url)
+    with session(url) as other:
+        other.execute("SELECT * FROM observations")
+        with pytest.raises(StoreAway, match="lock timeout: another process keeps it locked"):
+            store.vacuum()
+    store.vacuum()
+
+
 FROZEN = """
 import os, signal, sys
 from tests.support.stores import batch_of, claimed, make_run, tracked

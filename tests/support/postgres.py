@@ -60,7 +60,7 @@ class PostgresCluster:
     def __init__(self, binaries: Path) -> None:
         self.port = free_port()
         self._binaries = binaries
-        self._user = _server_user()
+        self._user = server_user()
         self._process: subprocess.Popen[bytes] | None = None
         # not in a folder of pytest's, which root keeps from the server's user
         self.folder = Path(tempfile.mkdtemp(prefix="yolotrack-postgres-"))
@@ -183,7 +183,7 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
         cluster.close()
 
 
-def _server_user() -> str | None:
+def server_user() -> str | None:
     """Whom to run the server as: it refuses root, and needs nobody else where we are not root."""
     if os.getuid() != 0:
         return None

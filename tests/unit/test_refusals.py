@@ -106,8 +106,7 @@ def test_a_connection_that_is_refused(place: str, words: str, kind: type[StoreEr
 
 @pytest.mark.parametrize(("state", "words", "kind", "remedy"), AT_WORK)
 def test_a_statement_that_is_refused(state: str, words: str, kind: type[StoreError], remedy: str) -> None:
-    error = psycopg.OperationalError(f"{words}\nDETAIL:  more of it")
-    error.sqlstate = state
+    error = psycopg.errors.lookup(state)(f"{words}\nDETAIL:  more of it")
     line = told(error, kind, remedy)
     if not remedy:
         assert line.endswith(words)

@@ -3,11 +3,15 @@
 Writers need no lock of ours: rows of different runs do not meet, and owners of one run meet at the row of its
 checkpoint, which the first statement of every commit locks. What was claimed meanwhile is seen there, since each
 statement of a READ COMMITTED transaction looks at rows as they are once it has them.
+
+Nothing is left in a session from one transaction to the next, neither settings nor locks: behind PgBouncer in
+transaction mode each of them may meet another session, and strangers use it in between. Statements are prepared only
+where nobody stands between, which makes a commit a quarter faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -53,6 +57,11 @@ _PATIENT = {
 _WRITING = _PATIENT | {"statement_timeout": "5min", "idle_in_transaction_session_timeout": "20s"}
 """Between statements a writer does arithmetic only: one that is idle for longer is frozen, and its run has a new owner
 who waits for its locks."""
+_PREPARED_AFTER = 5
+"""Executions of a statement; psycopg's default."""
+_DURABLE = [
+    "set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), true)"
+]
 _MIGRATING = {"lock_timeout": "10min", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 
 
@@ -61,10 +70,12 @@ def open_database(url: str, *, read_only: bool) -> PostgresDatabase:
     parsed = _parsed(url)
     reader = create_engine(parsed, poolclass=NullPool, **_options(parsed))
     event.listen(reader, "connect", _prepare_reader)
+    event.listen(reader, "begin", _limiting(_PATIENT))
     if read_only:
         return PostgresDatabase(mask_url(url), reader, None)
     writer = create_engine(parsed, pool_pre_ping=True, max_overflow=-1, **_options(parsed))
     event.listen(writer, "connect", _prepare_writer)
+    event.listen(writer, "begin", _limiting(_WRITING, durable=True))
     return PostgresDatabase(mask_url(url), reader, writer)
 
 
@@ -100,13 +111,17 @@ class PostgresDatabase:
         connection.exec_driver_sql(statement, tuple(map(list, zip(*rows, strict=True))))
 
     def vacuum(self) -> None:
-        """Writes every table anew, one after the other; each is locked meanwhile, for readers too."""
+        """Writes every table anew, one after the other; each is locked meanwhile, for readers too.
+
+        VACUUM waits for its lock without a limit, as it takes no transaction and so no setting of ours. So the lock
+        is taken for a moment before, within the limit.
+        """
         assert self.writer is not None  # noqa: S101  # whoever vacuums writes
         with self.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("SET statement_timeout = 0")
             for table in metadata.sorted_tables:
+                with self.writer.begin() as waiting:
+                    waiting.exec_driver_sql(f"LOCK TABLE {table.name}")
                 connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table.name}")
-            connection.exec_driver_sql(f"SET statement_timeout = '{_WRITING['statement_timeout']}'")
 
     def size(self) -> int:
         """Of our tables and their indexes."""
@@ -135,35 +150,52 @@ def _parsed(url: str) -> URL:
 
 def _options(parsed: URL) -> dict[str, Any]:
     asked = {name: value for name, value in _REACHING.items() if name not in parsed.query}
-    return {"connect_args": asked | {"cursor_factory": _ExactCursor}, "use_native_hstore": False}
+    ours = {"cursor_factory": _ExactCursor, "prepare_threshold": None}
+    return {"connect_args": asked | ours, "use_native_hstore": False}
 
 
 def _prepare_reader(session: Session, _record: Any) -> None:
-    _prepare(session, _PATIENT)
-    session.autocommit = False
+    _prepare(session, _record)
     session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     session.read_only = True
 
 
 def _prepare_writer(session: Session, _record: Any) -> None:
-    _prepare(session, _WRITING)
-    # else a crash of the server would take back what was committed, and acknowledged
-    session.execute(
-        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-    )
+    _prepare(session, _record)
+    if _is_direct(session):
+        session.prepare_threshold = _PREPARED_AFTER
+
+
+def _is_direct(session: Session) -> bool:
+    """Whether the session is ours alone: a pooler tells its clients another process than the one that serves them."""
+    session.autocommit = True
+    [process] = session.execute("SELECT pg_backend_pid()").fetchone() or [0]
     session.autocommit = False
+    return bool(process == session.info.backend_pid)
 
 
-def _prepare(session: Session, limits: dict[str, str]) -> None:
+def _prepare(session: Session, _record: Any) -> None:
     encoding = session.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise UnfitSchema(f"its encoding is {encoding}: create it with ENCODING 'UTF8', or name another with --db")
     session.server_cursor_factory = _ExactServerCursor
     for dumper in (_Text, _BinaryText):
         session.adapters.register_dumper(str, dumper)
-    calls = ", ".join("set_config(%s, %s, false)" for _ in limits)
-    session.autocommit = True  # until the caller is done, to be so sooner
-    session.execute(f"SELECT {calls}".encode(), [word for pair in limits.items() for word in pair])
+
+
+def _limiting(limits: dict[str, str], *, durable: bool = False) -> Callable[[Connection], None]:
+    """What sets limits for the transaction that begins, and for it alone.
+
+    A `durable` one is on the disk once it is committed, even where the database says otherwise: else a crash of the
+    server would take back what was committed, and acknowledged.
+    """
+    calls = [f"set_config('{name}', '{value}', true)" for name, value in limits.items()]
+    statement = f"SELECT {', '.join(calls + _DURABLE * durable)}"
+
+    def limit(connection: Connection) -> None:
+        connection.exec_driver_sql(statement, execution_options={"stream_results": False, "yield_per": None})
+
+    return limit
 
 
 class _ExactCursor(psycopg.Cursor[Any]):

@@ -168,7 +168,7 @@ def translate(name: str, error: Exception) -> StoreError:
     reason = _reason(mask_text(str(cause).strip()))
     row = find(TABLE, reason, None if state == _VAGUE else state)
     if row is None:
-        away = state in (None, _VAGUE) and type(cause).__name__ == "OperationalError"
+        away = state == _VAGUE or (state is None and type(cause).__name__ == "OperationalError")
         row = Refusal(StoreAway if away else StoreError, "")
     return row.kind(f"cannot use {name}: " + ": ".join(filter(None, (reason, row.remedy))))
 

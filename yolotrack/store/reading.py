@@ -139,7 +139,7 @@ class Reader:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with explained(self._database), self._database.reader.connect() as connection:
+        with explained(self._database), self._database.reader.connect() as connection, connection.begin():
             yield connection.execution_options(yield_per=_ROWS_AT_ONCE)
 
 
