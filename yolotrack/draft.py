@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from glob import glob
 from pathlib import Path
 from typing import BinaryIO
 
@@ -150,6 +151,30 @@ class FolderDraft(Draft):
             if error.errno in _TAKEN:
                 raise FileExistsError from error
             raise
+
+
+def refuse_inputs(outputs: Iterable[Path], sources: Iterable[str]) -> None:
+    """`OutputError` where an output is a file that is read: by device and inode, so whatever the two are called.
+
+    Of a source that is a folder or a pattern, every file counts; what is no file of this machine does not.
+    """
+    there = [(path, path.stat()) for path in outputs if path.is_file()]
+    if not there:
+        return
+    for path in (path for source in sources for path in _files_of(source)):
+        for output, status in there:
+            if os.path.samestat(status, path.stat()):
+                raise OutputError(f"cannot write {output}: it is a source ({path}); choose another name")
+
+
+def _files_of(source: str) -> Iterator[Path]:
+    try:
+        path = Path(source)
+        matches = map(Path, glob(source))  # noqa: PTH207  # patterns may be absolute
+        found = path.iterdir() if path.is_dir() else [path] if path.exists() else matches
+        yield from (file for file in found if file.is_file())
+    except (OSError, ValueError):  # no name of a file: whoever reads it tells that better
+        return
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from yolotrack.draft import writing_file, writing_folder
+from yolotrack.draft import refuse_inputs, writing_file, writing_folder
 from yolotrack.errors import OutputError
 
 Writing: TypeAlias = Callable[..., AbstractContextManager[Any]]
@@ -126,3 +126,23 @@ def test_the_disk_says_that_it_holds_everything(writing: Writing, path: Path, mo
     monkeypatch.setattr(os, "fsync", noted)
     fill(writing, path, "one")
     assert synced == ["gt.txt" if path.is_dir() else f".run.part-{os.getpid()}"]
+
+
+@pytest.mark.parametrize("how", ["same", "link", "symlink", "folder", "pattern"])
+def test_an_output_that_is_a_source_is_refused(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    source = folder / "a.png"
+    source.write_bytes(b"picture")
+    output = source if how == "same" else tmp_path / "out.png"
+    if how != "same":
+        output.symlink_to(source) if how == "symlink" else output.hardlink_to(source)
+    named = {"folder": str(folder), "pattern": str(folder / "*.png")}.get(how, str(source))
+    with pytest.raises(OutputError, match="it is a source"):
+        refuse_inputs([output], [named])
+
+
+def test_an_output_that_is_no_source_is_not_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"same")
+    (tmp_path / "b.mp4").write_bytes(b"same")
+    refuse_inputs([tmp_path / "b.mp4", tmp_path / "new.mp4"], [str(tmp_path / "a.mp4"), "rtsp://cam/1", "0", "x\0y"])

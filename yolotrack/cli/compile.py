@@ -81,6 +81,7 @@ def compile_(
 
     from yolotrack.cli.report import ProgressReporter
     from yolotrack.cli.signals import leaving
+    from yolotrack.draft import refuse_inputs
 
     if track is not None and (begin or end):
         raise UsageError("--track begins and ends with the track: leave out --from and --to, or use --tracks")
@@ -109,6 +110,7 @@ def compile_(
     with leaving(), ProgressReporter(quiet=quiet) as reporter, ExitStack() as stack:
         job = _Compile(settings, wanted, reporter, stop)
         if source is not None:
+            refuse_inputs([output], [source])
             job.from_file(stack, source, stream, run)
         else:
             job.from_logs(stack, stream, run, timeout)

@@ -15,6 +15,7 @@ import typer
 from yolotrack.cli import common, options
 from yolotrack.cli.report import ProgressReporter, print_summaries
 from yolotrack.cli.signals import draining, leaving
+from yolotrack.draft import refuse_inputs
 from yolotrack.errors import OutputError, UsageError
 from yolotrack.model import STREAM_PATTERN
 
@@ -104,6 +105,7 @@ def track_sources(settings: Settings, sources: Sequence[Source], wanted: Wanted,
     """Open everything else, cheapest refusal first, and run the pipeline to its end."""
     streams = stream_names(sources, wanted.stream)
     outputs = output_files(wanted, streams)
+    refuse_inputs(filter(None, outputs), (source.info.name for source in sources))
 
     from yolotrack.pipeline import new_run, run_pipeline
     from yolotrack.vision.detector import check_detector, open_detector
