@@ -158,23 +158,34 @@ def refuse_inputs(outputs: Iterable[Path], sources: Iterable[str]) -> None:
 
     Of a source that is a folder or a pattern, every file counts; what is no file of this machine does not.
     """
-    there = [(path, path.stat()) for path in outputs if path.is_file()]
+    there = {found: path for path in outputs if (found := _identity(path)) is not None}
     if not there:
         return
     for path in (path for source in sources for path in _files_of(source)):
-        for output, status in there:
-            if os.path.samestat(status, path.stat()):
-                raise OutputError(f"cannot write {output}: it is a source ({path}); choose another name")
+        identity = _identity(path)
+        if identity is not None and identity in there:
+            raise OutputError(f"cannot write {there[identity]}: it is a source ({path}); choose another name")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode; None where nothing is, or nothing can be: whoever opens it tells that better."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _files_of(source: str) -> Iterator[Path]:
-    try:
-        path = Path(source)
-        matches = map(Path, glob(source))  # noqa: PTH207  # patterns may be absolute
-        found = path.iterdir() if path.is_dir() else [path] if path.exists() else matches
-        yield from (file for file in found if file.is_file())
-    except (OSError, ValueError):  # no name of a file: whoever reads it tells that better
-        return
+    path = Path(source)
+    if _identity(path) is None:
+        with suppress(OSError, ValueError):  # no pattern of files
+            yield from map(Path, glob(source))  # noqa: PTH207  # patterns may be absolute
+    elif path.is_dir():
+        with suppress(OSError):
+            yield from path.iterdir()
+    else:
+        yield path
 
 
 @contextmanager

@@ -145,4 +145,6 @@ def test_an_output_that_is_a_source_is_refused(tmp_path: Path, how: str) -> None
 def test_an_output_that_is_no_source_is_not_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"same")
     (tmp_path / "b.mp4").write_bytes(b"same")
-    refuse_inputs([tmp_path / "b.mp4", tmp_path / "new.mp4"], [str(tmp_path / "a.mp4"), "rtsp://cam/1", "0", "x\0y"])
+    others = [str(tmp_path / "a.mp4"), "rtsp://cam/1", "0", "x\0y", "n" * 300]
+    refuse_inputs([tmp_path / "b.mp4", tmp_path / "new.mp4"], others)
+    refuse_inputs([tmp_path / ("n" * 300), tmp_path / "gone" / "b.mp4"], [str(tmp_path / "a.mp4")])

@@ -21,7 +21,8 @@ def end(
 ) -> None:
     """End a running run as interrupted, with the frames that have their outcome; prints its id.
 
-    Whoever still writes the run is refused from then on; a publisher and viewers of it learn that it ended.
+    Whoever still writes the run is refused from then on. Viewers and a waiting publisher learn of the end with the next
+    message of the run that a worker receives.
     """
     from yolotrack.model import RunStatus
     from yolotrack.roles.books import interrupt
