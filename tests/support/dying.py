@@ -60,7 +60,7 @@ def arrange(point: str, fate: Fate) -> None:
         if topic.startswith("tracks.") and messages:
             fate.meet()
 
-    def if_tracks_confirmed(publisher: Publisher, frame: Any) -> None:
+    def if_tracks_confirmed(publisher: Publisher, _channel: Any, frame: Any) -> None:
         tag, several = frame.method.delivery_tag, frame.method.multiple
         confirmed = [p for t, p in publisher._unconfirmed.items() if t == tag or (several and t < tag)]
         if any(parcel.topic.startswith("tracks.") for parcel in confirmed):
