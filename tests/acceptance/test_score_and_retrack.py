@@ -86,7 +86,8 @@ def test_a_run_tracked_again_equals_one_that_was_detected_again(store: Store, tm
     again = store.find_run("latest")
     assert (told["run_id"], told["status"], told["tracked"]) == (again.run.run_id, "complete", 180)
     run = replace(again.run, run_id=detected.run.run_id, started_at=detected.run.started_at)
-    assert replace(again, run=run, ended_at=detected.ended_at) == detected
+    times = {"ended_at": detected.ended_at, "last_outcome_at": detected.last_outcome_at}
+    assert replace(again, run=run, **times) == detected
     assert rows(store, again) == rows(store, detected)
     assert len(rows(store, again)) != len(rows(store, first)), "or this proves nothing"
 
